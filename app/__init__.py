@@ -1,0 +1,1 @@
+"""Wiring: settings, the composition root, the command line and the embedded services."""

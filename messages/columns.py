@@ -1,0 +1,78 @@
+"""A batch of user events as columns: what the compiled core works on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: One accepted user event. A field that the event's kind does not carry is zero; `missing` says which optional ones
+#: were absent. Amounts are in minor units of the book's currency (converted at decoding), times in seconds (UTC).
+#: Strings are stable 64-bit hashes (`messages.hashing.stable_hash`), 0 for absent.
+EVENT = np.dtype(
+    [
+        ("kind", "u1"),  # messages.vocabulary.Kind
+        ("category", "u1"),  # index in CATEGORIES: purchase, browse
+        ("status", "u1"),  # index in FUND_STATUSES (provident fund) or VERDICTS (feedback)
+        ("method", "u1"),  # index in PAYMENT_METHODS: repayment
+        ("flags", "u1"),  # the FLAG_ bits below
+        ("present", "u1"),  # the PRESENT_ bits below
+        ("instalments", "u2"),
+        ("months", "u2"),  # provident fund: months contributed
+        ("row", "u4"),  # row of the user's record in the batch's records; set by the caller of `advance`
+        ("time", "i8"),  # s since 1970 UTC (the contract's milliseconds, floored)
+        ("event", "u8"),  # hash of event_id, never 0
+        ("amount", "i8"),  # amount, amount due, monthly contribution, starting or requested limit
+        ("minimum", "i8"),  # bill: minimum due
+        ("income", "i8"),  # profile: monthly income
+        ("until", "i8"),  # bill: due time; reschedule: new due time; pause: end (s since 1970 UTC)
+        ("bill", "u8"),  # hash of bill_id
+        ("merchant", "u8"),
+        ("device", "u8"),
+        ("city", "u8"),
+        ("region", "u8"),
+        ("employer", "u8"),
+    ]
+)
+
+FLAG_GREEN = 1
+FLAG_ENERGY_INTENSIVE = 2
+FLAG_CARRIES_BALANCE = 4
+FLAG_SUCCEEDED = 8  # login
+FLAG_CHARGE_BACK = 16
+FLAG_CONSENTS_TO_INCREASES = 32
+FLAG_CONSENTS_TO_AUTOMATION = 64
+
+PRESENT_INCOME = 1
+PRESENT_REGION = 2
+PRESENT_CONSENT_TO_INCREASES = 4
+PRESENT_CONSENT_TO_AUTOMATION = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One partition of one topic incarnation (or a file); with an offset it names the cause of a decision."""
+
+    topic: str
+    partition: int
+    epoch: str = ""
+
+
+@dataclass(slots=True)
+class Events:
+    """Accepted events of one batch, in the order in which they are applied; every member has n entries.
+
+    `references[i]` is the raw id that a reply has to name (request_id of a limit request, bill_id of a bill or a
+    repayment, warning_id of a feedback), else "".
+    """
+
+    columns: NDArray[np.void]  # EVENT
+    users: Sequence[str]
+    ids: Sequence[str]
+    references: Sequence[str]
+    sources: tuple[Source, ...]
+    source: NDArray[np.uint8]  # index in `sources`
+    offset: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.columns)

@@ -1,0 +1,1 @@
+"""Public data turned into contract events."""

@@ -1,0 +1,1 @@
+"""Default probability and spending anomaly: the scorecard, the learned model and how both are judged."""

@@ -1,0 +1,1 @@
+"""What a partition knows, and the one atomic step in which it changes."""

@@ -1,0 +1,139 @@
+"""The store's contract: one view per partition, one atomic commit that a stale owner cannot make.
+
+A partition here is one partition number across all user-keyed topics. Its records, timers, header, position and outbox
+move together or not at all. Implementations: `store.memory`, `store.redis`; `tests/store` runs one suite over both.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from messages.message import Message
+
+
+class StaleOwner(Exception):
+    """Somebody else moved the partition's position: this owner has lost the partition and must drop what it knows."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be reached or refuses for now; the same call may succeed later."""
+
+
+class CorruptState(Exception):
+    """What is stored cannot be understood (a newer schema, damaged bytes); the message says what and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPosition:
+    """Next offset to apply, and the identity of the topic's incarnation that it counts in ("" where unknown)."""
+
+    next_offset: int
+    epoch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What holds for the partition as a whole.
+
+    `watermark` is in seconds of event time (0: none yet), `clock` the time in milliseconds that the newest batch took
+    for now (0: event time only), `policy`, `market` and `model` the versions in force, `commits` a running number.
+    """
+
+    watermark: int = 0
+    clock: int = 0
+    policy: str = ""
+    market: str = ""
+    model: str = ""
+    commits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a new owner finds: by topic the position, and the messages that may not have been published yet."""
+
+    header: Header
+    position: Mapping[str, TopicPosition]
+    outbox: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One batch's outcome. `timers` gives each user's next timer in seconds, 0 for none.
+
+    The outbox replaces the one before it: a commit is made only after the previous outbox was published.
+    """
+
+    header: Header
+    position: Mapping[str, TopicPosition]
+    records: Mapping[str, bytes] = field(default_factory=dict)
+    retired: Sequence[str] = ()
+    timers: Mapping[str, int] = field(default_factory=dict)
+    outbox: Sequence[Message] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """What a checkout system reads under `limit:{user}`; the greater version wins."""
+
+    user: str
+    limit: int
+    frozen: bool
+    grade: str
+    default_probability: float
+    version: int
+
+
+class PartitionStore(Protocol):
+    """One owner's view of one partition."""
+
+    async def open(self) -> Opened:
+        """Read header, position and outbox; from now on commits are checked against this position."""
+        ...
+
+    async def load(self, users: Sequence[str]) -> list[bytes | None]:
+        """Packed records in the order of `users`; None where there is none."""
+        ...
+
+    async def due(self, until: int, limit: int) -> list[str]:
+        """Users whose timer is at most `until` (seconds), earliest first, at most `limit` of them."""
+        ...
+
+    async def commit(self, commit: Commit) -> None:
+        """Apply all of `commit`, or nothing.
+
+        Raises StaleOwner when the stored position is not the one that this view last opened or committed, and
+        StoreUnavailable when it is unknown whether the commit happened: the caller opens again and compares `commits`.
+        """
+        ...
+
+    def users(self) -> AsyncIterator[str]:
+        """Every user with a record, in no particular order."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+class Store(Protocol):
+    """All partitions of one deployment."""
+
+    def partition(self, number: int) -> PartitionStore:
+        """A view for a new owner of partition `number`."""
+        ...
+
+    async def project_limits(self, limits: Sequence[LimitView]) -> None:
+        """Write `limit:{user}` where the version is newer than the stored one."""
+        ...
+
+    async def limit_of(self, user: str) -> LimitView | None:
+        """What a checkout system would read; None where nothing was projected."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable where the store does not answer."""
+        ...
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        ...

@@ -1,0 +1,1 @@
+"""Every metric and the log format, declared in one place."""
