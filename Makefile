@@ -1,0 +1,75 @@
+# Duewatch. `make` alone lists the targets; nothing but make and Python 3.11, 3.12 or 3.13 is needed.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check contracts lock python-version clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first of these that is recent enough; `make PYTHON=/path/to/python3.12` overrides.
+SUITABLE := import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c '$(SUITABLE)' 2>/dev/null && echo $$name && break; done)
+# Only pinned wheels whose hashes are in the repository; the lock files are complete, so nothing is resolved.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+	--no-deps --require-hashes --only-binary :all:
+# Suites that need a server or tool from outside; .ci/run installs those and runs them.
+OUTSIDE := kafka or redis_server or prometheus or compose
+ARGS ?=
+
+help: ## List the targets
+	@echo "Duewatch: real-time credit-risk monitor. Start with: make demo"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/.demo ## Run the whole service on the sample, with embedded broker and store (ARGS="--keep": leave it running)
+	@$(BIN)/duewatch demo $(ARGS)
+
+setup: $(VENV)/.development ## Install the locked packages and the project into .venv
+
+test: $(VENV)/.development ## Run the tests that need nothing from outside (ARGS="-k name": some of them)
+	@$(BIN)/pytest -m "not ($(OUTSIDE))" $(ARGS)
+
+check: $(VENV)/.development ## Formatting, lint, types and the direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+contracts: $(VENV)/.demo ## Write docs/contracts from the models in messages/
+	@$(BIN)/duewatch contracts export
+
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .duewatch
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python-version:
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(SUITABLE)' 2>/dev/null; then \
+		echo "Duewatch needs Python 3.11, 3.12 or 3.13; found: $$($(or $(PYTHON),python3) --version 2>&1 || true)" >&2; \
+		echo "Install one of them, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; fi
+
+$(BIN)/python: | python-version
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Creating $(VENV) failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the locked packages into $(VENV) (once; later runs skip this)"
+	@$(INSTALL) --requirement requirements/demo.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.development: requirements/development.txt $(VENV)/.demo
+	@echo "Installing the development tools into $(VENV)"
+	@$(INSTALL) --requirement requirements/development.txt
+	@touch $@
+
+# One file builds on the other, so that a package has the same version in all of them.
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: $(VENV)/.development ## Renew requirements/*.txt from pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(LOCK) pyproject.toml --extra embedded --extra dev requirements/build.in --output-file requirements/development.txt
+	@$(LOCK) pyproject.toml --extra embedded requirements/build.in --constraint requirements/development.txt \
+		--output-file requirements/demo.txt
+	@$(LOCK) pyproject.toml requirements/build.in --constraint requirements/development.txt \
+		--output-file requirements/production.txt
