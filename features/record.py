@@ -159,12 +159,17 @@ _STANDING = [
     ("limit_changed", "u4"),
     ("limit_raised", "u4"),
     ("limit_cut", "u4"),
-    ("frozen", "u1"),
+    ("frozen", "u1"),  # 0: open, 1: frozen, 2: closed
     ("grade", "u1"),  # 0: none yet, 1: A, 2: B, 3: C
     ("grade_changed", "u4"),
     ("published_probability", "f4"),  # of the newest score-changes message; valid once grade is not 0
     ("collection_step", "u1"),  # 0: none; else index + 1 of the policy's collection steps
     ("collection_changed", "u4"),
+    # guard rails: what was decided in the period that began at `counted_from`
+    ("counted_from", "u4"),
+    ("raises_counted", "u1"),
+    ("cuts_counted", "u1"),
+    ("warnings_counted", "u1"),
     # per trigger id of the policy (1-based, index id - 1)
     ("warning_severity", "u1", (TRIGGERS_MAX,)),  # 0: closed
     ("warning_since", "u4", (TRIGGERS_MAX,)),  # opened at, or closed at
