@@ -48,6 +48,8 @@ PRESENT_REGION = 2
 PRESENT_CONSENT_TO_INCREASES = 4
 PRESENT_CONSENT_TO_AUTOMATION = 8
 
+MAX_SOURCES = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -76,3 +78,49 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    @staticmethod
+    def empty() -> "Events":
+        """No events, of no source."""
+        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+
+    def take(self, indices: NDArray[np.integer]) -> "Events":
+        """The events at `indices` (integer [k]), in that order; the columns are copied."""
+        chosen = indices.tolist()
+        return Events(
+            columns=self.columns[indices],
+            users=[self.users[i] for i in chosen],
+            ids=[self.ids[i] for i in chosen],
+            references=[self.references[i] for i in chosen],
+            sources=self.sources,
+            source=self.source[indices],
+            offset=self.offset[indices],
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence["Events"]) -> "Events":
+        """All events of `parts`, one part after the other; equal sources become one.
+
+        Raises ValueError where there are more than 256 sources.
+        """
+        if not parts:
+            return Events.empty()
+        if len(parts) == 1:
+            return parts[0]
+        sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
+        if len(sources) > MAX_SOURCES:
+            raise ValueError(f"a batch may have at most {MAX_SOURCES} sources, not {len(sources)}")
+        renumbered = [
+            np.array([sources.index(source) for source in part.sources], np.uint8)[part.source]
+            for part in parts
+            if part
+        ]
+        return Events(
+            columns=np.concatenate([part.columns for part in parts]),
+            users=[user for part in parts for user in part.users],
+            ids=[event_id for part in parts for event_id in part.ids],
+            references=[reference for part in parts for reference in part.references],
+            sources=sources,
+            source=np.concatenate([np.zeros(0, np.uint8), *renumbered]),
+            offset=np.concatenate([part.offset for part in parts]),
+        )

@@ -234,8 +234,14 @@ class FraudConfirmed(UserEvent):
     type: Literal["fraud_confirmed"] = "fraud_confirmed"
     order_id: Identifier | None = None
     amount: Amount = 0
-    currency: Currency | None = None
+    currency: Currency | None = Field(default=None, description="Needed with an amount.")
     charge_back: bool = False
+
+    @model_validator(mode="after")
+    def _amount_has_a_currency(self) -> "FraudConfirmed":
+        if self.amount > 0 and self.currency is None:
+            raise ValueError("currency is required with an amount")
+        return self
 
 
 class MarketIndicator(Contract):

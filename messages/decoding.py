@@ -1,0 +1,266 @@
+"""Batches of Kafka records to columns of events; a bad record is refused with a reason and touches no other.
+
+Each record is decoded by one msgspec call of its own. What msgspec refuses, or what looks doubtful on the columns, is
+judged by pydantic, whose verdict and words count.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar, Union
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from messages.columns import EVENT, Events, Source
+from messages.filling import AMOUNTS, fill, references
+from messages.hashing import HashCache, hash_column
+from messages.inputs import LARGEST_AMOUNT, USER_TOPICS, UserEvent
+from messages.money import Money
+from messages.structs import Columns, Derived, derive
+from messages.verdict import LARGEST_RECORD, Fault, Judge, Refusal, Refused
+
+DAY_MS = 86_400_000
+_KEY_SHOWN = 60
+_T = TypeVar("_T")
+
+
+class RawRecord(Protocol):
+    """What decoding reads of a record; aiokafka's ConsumerRecord has it all.
+
+    `timestamp` is when the broker got the record, in milliseconds; 0 or less where unknown.
+    """
+
+    @property
+    def value(self) -> bytes | None:
+        """The event, JSON in UTF-8; None for a tombstone."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """The partition key: the user id."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Place in the partition."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """Arrival at the broker in milliseconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that does not come from Kafka; `offset` is then its number in the file."""
+
+    value: bytes | None
+    key: bytes | None
+    offset: int
+    timestamp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Accepted events in the order of their records, and the refused records in theirs."""
+
+    events: Events
+    refused: list[Refusal]
+
+
+class Decoder:
+    """Decodes records of the user topics for one book.
+
+    `money` converts amounts to the book's currency. An event whose time is more than `max_ahead_ms` after its record's
+    arrival is refused, because it would push the watermark past everybody else's events.
+    """
+
+    def __init__(self, money: Money, max_ahead_ms: int = DAY_MS) -> None:
+        self._money = money
+        self._max_ahead_ms = max_ahead_ms
+        self._hashes = HashCache()
+        self._topics = {topic: _Topic(models) for topic, models in USER_TOPICS.items()}
+
+    def decode(self, source: Source, records: Sequence[RawRecord]) -> Decoded:
+        """Columns of the acceptable events among `records` of one partition. Raises ValueError for an unknown topic."""
+        topic = self._topics.get(source.topic)
+        if topic is None:
+            raise ValueError(f"{source.topic!r} is not a topic of user events")
+        structs, faults = topic.read([record.value for record in records])
+        refused = [_refusal(source, records[i], fault) for i, fault in faults.items()]
+        if faults:
+            records, structs = _without(records, faults), _without(structs, faults)
+        columns, names, late_faults = self._fill(topic, structs)
+        late_faults |= self._check_records(records, structs)
+        if late_faults:
+            refused += [_refusal(source, records[i], fault) for i, fault in late_faults.items()]
+            refused.sort(key=lambda refusal: refusal.offset)
+            columns = np.delete(columns, list(late_faults))
+            records, structs = _without(records, late_faults), _without(structs, late_faults)
+            names = _without(names, late_faults)
+        events = Events(
+            columns=columns,
+            users=[event.user_id for event in structs],
+            ids=[event.event_id for event in structs],
+            references=names,
+            sources=(source,),
+            source=np.zeros(len(structs), np.uint8),
+            offset=_integers([record.offset for record in records]),
+        )
+        return Decoded(events, refused)
+
+    def decode_many(self, batches: Iterable[tuple[Source, Sequence[RawRecord]]]) -> Decoded:
+        """All batches decoded, one after the other."""
+        return merge([self.decode(source, records) for source, records in batches])
+
+    def _fill(self, topic: "_Topic", structs: list[Any]) -> tuple[NDArray[np.void], list[str], dict[int, Fault]]:
+        """Columns, references, and faults that only show once amounts are converted, by index in `structs`."""
+        count = len(structs)
+        columns, names = np.zeros(count, EVENT), [""] * count
+        faults: dict[int, Fault] = {}
+        for derived, rows, values in topic.grouped(structs):
+            filled = fill(derived.tag, values, self._money, self._hashes)
+            for column, name in AMOUNTS.get(derived.tag, ()):
+                amounts = filled[column]
+                for j in np.flatnonzero((amounts < 0) | (amounts > LARGEST_AMOUNT)).tolist():
+                    faults[rows[j]] = self._money_fault(name, values[name][j], values["currency"][j])
+            if len(rows) == count:
+                columns, names = filled, references(derived.tag, values)
+            else:
+                columns[rows] = filled
+                for i, name in zip(rows, references(derived.tag, values), strict=True):
+                    names[i] = name
+        columns["time"] = _integers([event.time for event in structs]) // 1000
+        columns["event"] = hash_column([event.event_id for event in structs])
+        return columns, names, faults
+
+    def _check_records(self, records: Sequence[RawRecord], structs: list[Any]) -> dict[int, Fault]:
+        """Faults of the record around the event, by index: its key and its time of arrival."""
+        faults: dict[int, Fault] = {}
+        arrivals = _integers([record.timestamp for record in records])
+        times = _integers([event.time for event in structs])
+        ahead = times - arrivals
+        for i in np.flatnonzero((ahead > self._max_ahead_ms) & (arrivals > 0)).tolist():
+            text = (
+                f"time: {times[i]} is {ahead[i]} ms after the record arrived, at most {self._max_ahead_ms} are allowed"
+            )
+            faults[i] = Fault(Refused.TOO_FAR_AHEAD, text)
+        keys = [record.key for record in records]
+        users = [event.user_id.encode() for event in structs]
+        if users != keys:
+            for i, (user, key) in enumerate(zip(users, keys, strict=True)):
+                if user != key:
+                    text = f"key: {_shown_key(key)}, but user_id is {user.decode()!r}"
+                    faults[i] = Fault(Refused.KEY_MISMATCH, text)
+        return faults
+
+    def _money_fault(self, name: str, amount: int, currency: str) -> Fault:
+        if not self._money.knows(currency):
+            return Fault(Refused.CURRENCY_WITHOUT_RATE, f"currency: no exchange rate for {currency!r} is configured")
+        converted = self._money.convert(amount, currency)
+        text = f"{name}: {amount} minor units of {currency} are {converted} of {self._money.currency}"
+        return Fault(Refused.AMOUNT_TOO_LARGE, f"{text}, at most {LARGEST_AMOUNT} are allowed")
+
+
+def merge(parts: Sequence[Decoded]) -> Decoded:
+    """Several decoded batches as one, in the given order."""
+    events = Events.concatenate([part.events for part in parts])
+    return Decoded(events, [refusal for part in parts for refusal in part.refused])
+
+
+class _NoEvent(msgspec.Struct, tag_field="type", tag="", forbid_unknown_fields=True):
+    """Makes a union of a topic that has one kind only: alone, a tagged struct would be accepted without its tag."""
+
+    unsatisfiable: Annotated[int, msgspec.Meta(ge=1, le=0)]
+
+
+class _Topic:
+    """The two validators of one topic's contracts."""
+
+    def __init__(self, models: Sequence[type[UserEvent]]) -> None:
+        derived = [derive(model) for model in models]
+        self._by_struct: dict[type[Any], Derived] = {entry.struct: entry for entry in derived}
+        self._by_model: dict[type[Any], Derived] = {entry.model: entry for entry in derived}
+        self._judge = Judge(models)
+        self._decode = msgspec.json.Decoder(Union[(*self._by_struct, _NoEvent)]).decode
+
+    def read(self, values: Sequence[bytes | None]) -> tuple[list[Any], dict[int, Fault]]:
+        """By record its struct, or None and its fault, faults in the order of the records."""
+        decode = self._decode
+        structs: list[Any] = []
+        append = structs.append
+        doubtful: list[int] = []
+        for i, value in enumerate(values):
+            event = None
+            if value is not None and len(value) <= LARGEST_RECORD:
+                try:
+                    event = decode(value)
+                except (ValueError, RecursionError):
+                    doubtful.append(i)
+            else:
+                doubtful.append(i)
+            append(event)
+        for derived, rows, columns in self.grouped(structs):
+            doubtful += [rows[j] for j in _suspects(derived, columns)]
+        faults: dict[int, Fault] = {}
+        for i in sorted(doubtful):
+            verdict = self._judge.judge(values[i])
+            if isinstance(verdict, Fault):
+                structs[i], faults[i] = None, verdict
+            else:
+                structs[i] = self._by_model[type(verdict)].from_model(verdict)
+        return structs, faults
+
+    def grouped(self, structs: Sequence[Any]) -> list[tuple[Derived, list[int], dict[str, tuple[Any, ...]]]]:
+        """By kind of event: the indices of its events, and its fields as columns; None is left out."""
+        rows_of: dict[type[Any], list[int]] = {}
+        kinds = set(map(type, structs))
+        if len(kinds) == 1:
+            rows_of = {kinds.pop(): list(range(len(structs)))}
+        else:
+            for i, event in enumerate(structs):
+                rows_of.setdefault(type(event), []).append(i)
+        groups = []
+        for kind, rows in rows_of.items():
+            derived = self._by_struct.get(kind)
+            if derived is not None:
+                chosen = structs if len(rows) == len(structs) else [structs[i] for i in rows]
+                columns = zip(*map(msgspec.structs.astuple, chosen), strict=True)
+                groups.append((derived, rows, dict(zip(kind.__struct_fields__, columns, strict=True))))
+        return groups
+
+
+def _suspects(derived: Derived, columns: Columns) -> set[int]:
+    """Indices of events that msgspec has accepted although the contract may say otherwise."""
+    suspects = set(derived.rule(columns) if derived.rule else ())
+    for name in derived.identifiers:
+        column = columns[name]
+        # One look at the joined column is several times faster than a pattern per value.
+        if not _visible_ascii("".join(filter(None, column))):
+            suspects.update(i for i, text in enumerate(column) if text and not _visible_ascii(text))
+    return suspects
+
+
+def _visible_ascii(text: str) -> bool:
+    """Whether all characters are from ! to ~, as identifiers demand (true for an empty text)."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+    return np.fromiter(values, np.int64, len(values))
+
+
+def _without(values: Sequence[_T], dropped: dict[int, Fault]) -> list[_T]:
+    return [value for i, value in enumerate(values) if i not in dropped]
+
+
+def _refusal(source: Source, record: RawRecord, fault: Fault) -> Refusal:
+    return Refusal(source, record.offset, record.key, record.value, fault.error.value, fault.message)
+
+
+def _shown_key(key: bytes | None) -> str:
+    if not key:
+        return "is missing" if key is None else "is empty"
+    return f"is {key!r}" if len(key) <= _KEY_SHOWN else f"is {key[:_KEY_SHOWN]!r}... of {len(key)} bytes"

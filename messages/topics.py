@@ -1,0 +1,63 @@
+"""Every topic: how it is keyed, split, kept and stamped."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from messages.inputs import BROADCAST_TOPICS, USER_TOPICS
+from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, MODEL_SNAPSHOTS
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic. `partitions` "input" means: as many as the deployment gives to all user-keyed inputs.
+
+    `retention_days` 0 keeps records for ever; a compacted topic keeps the newest of each key.
+    """
+
+    name: str
+    keyed_by: str
+    direction: Literal["input", "output"]
+    partitions: int | Literal["input"]
+    compacted: bool
+    retention_days: int
+
+    def partition_count(self, inputs: int) -> int:
+        """Number of partitions where the user-keyed inputs have `inputs`."""
+        return inputs if self.partitions == "input" else self.partitions
+
+    def settings(self) -> dict[str, str]:
+        """Kafka's topic configuration."""
+        settings = {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "retention.ms": str(self.retention_days * _DAY_MS if self.retention_days else -1),
+        }
+        if self.direction == "input":
+            # Arrival is what far-future event times are held against: a producer's clock must not set it.
+            settings["message.timestamp.type"] = "LogAppendTime"
+        return settings
+
+
+def _user_keyed(name: str, direction: Literal["input", "output"], days: int) -> TopicSpec:
+    return TopicSpec(name, "user_id", direction, "input", compacted=False, retention_days=days)
+
+
+INPUTS: tuple[TopicSpec, ...] = (
+    *(_user_keyed(name, "input", 14) for name in USER_TOPICS),
+    TopicSpec("market", "region", "input", 1, compacted=False, retention_days=0),
+    TopicSpec("policies", "name", "input", 1, compacted=True, retention_days=0),
+)
+OUTPUTS: tuple[TopicSpec, ...] = (
+    *(_user_keyed(name, "output", 90) for name in DECISION_TOPICS),
+    TopicSpec(DEAD_LETTERS, "original key", "output", "input", compacted=False, retention_days=30),
+    TopicSpec(MODEL_SNAPSHOTS, "name", "output", 1, compacted=True, retention_days=0),
+)
+ALL_TOPICS: tuple[TopicSpec, ...] = (*INPUTS, *OUTPUTS)
+
+#: Topic of an input event by its field `type`.
+TOPIC_OF_TYPE: dict[str, str] = {
+    model.model_fields["type"].default: topic
+    for topic, models in (*USER_TOPICS.items(), *BROADCAST_TOPICS.items())
+    for model in models
+}
