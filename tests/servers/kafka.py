@@ -1,0 +1,170 @@
+"""Apache Kafka from its jars (KRaft, no Docker) for the tests and benchmarks that a stand-in broker cannot serve."""
+
+import base64
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.embedded import child_process, free_port, stop_process
+
+POM = Path(__file__).with_name("pom.xml")
+START_SECONDS = 60.0
+
+
+class ToolMissing(Exception):
+    """Java or Maven is not installed, so Apache Kafka cannot run here."""
+
+
+def jars(cache: Path) -> Path:
+    """The directory of Apache Kafka's jars below `cache`, fetched by Maven where they are not there yet.
+
+    Raises:
+        ToolMissing: there is no `java` or no `mvn` on the PATH.
+    """
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            raise ToolMissing(f"{tool} is not on the PATH; Debian: apt-get install openjdk-17-jre-headless maven")
+    directory = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if not directory.is_dir():
+        fetched = directory.with_name(f"{directory.name}.{os.getpid()}")
+        command = ["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies"]
+        subprocess.run([*command, f"-DoutputDirectory={fetched}"], check=True, stdin=subprocess.DEVNULL)
+        try:
+            fetched.rename(directory)
+        except OSError:  # another process was faster
+            shutil.rmtree(fetched)
+    return directory
+
+
+@dataclass
+class Broker:
+    """One broker of a cluster; its data survive `stop` and `kill`."""
+
+    number: int
+    port: int
+    controller_port: int
+    directory: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def address(self) -> str:
+        """Where clients reach it."""
+        return f"127.0.0.1:{self.port}"
+
+    def answers(self) -> bool:
+        """Whether the listener for clients accepts connections: it opens once the broker is unfenced."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+
+class KafkaCluster:
+    """One broker, or several that replicate everything to each other, on loopback ports."""
+
+    def __init__(self, directory: Path, libraries: Path, brokers: int = 1, heap_mb: int = 512) -> None:
+        self.libraries = libraries
+        self.heap_mb = heap_mb
+        self.brokers = [Broker(i + 1, free_port(), free_port(), directory / f"broker-{i + 1}") for i in range(brokers)]
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses of all brokers, comma-separated."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    def start(self) -> None:
+        """Format the storage, start all brokers, and return when each accepts clients."""
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        for broker in self.brokers:
+            broker.directory.mkdir(parents=True)
+            self._configure(broker)
+            self._format(broker, cluster)
+        for broker in self.brokers:
+            self._launch(broker)
+        for broker in self.brokers:
+            self._await(broker)
+
+    def start_broker(self, number: int) -> None:
+        """Start a stopped broker again, on its old data and ports."""
+        broker = self.brokers[number]
+        self._launch(broker)
+        self._await(broker)
+
+    def stop_broker(self, number: int, *, kill: bool = False) -> None:
+        """Shut one broker down in order, or kill it with -9."""
+        process = self.brokers[number].process
+        if process is None:
+            return
+        if kill:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        else:
+            stop_process(process, 30)
+        self.brokers[number].process = None
+
+    def stop(self) -> None:
+        """End all brokers at once; a cluster that loses its quorum cannot shut down in order."""
+        for number in range(len(self.brokers)):
+            self.stop_broker(number, kill=True)
+
+    def _launch(self, broker: Broker) -> None:
+        command = ["java", f"-Xmx{self.heap_mb}m", "-cp", f"{self.libraries}/*", "kafka.Kafka"]
+        broker.process = child_process(
+            [*command, str(broker.directory / "server.properties")], broker.directory / "broker.log"
+        )
+
+    def _await(self, broker: Broker) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if broker.answers():
+                return
+            if broker.process is None or broker.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        printed = (broker.directory / "broker.log").read_text(errors="replace")[-3000:]
+        raise RuntimeError(f"broker {broker.number} did not start; it printed:\n{printed}")
+
+    def _format(self, broker: Broker, cluster: str) -> None:
+        properties = str(broker.directory / "server.properties")
+        tool = ["java", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool", "format"]
+        subprocess.run(
+            [*tool, "--cluster-id", cluster, "--config", properties],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _configure(self, broker: Broker) -> None:
+        copies = len(self.brokers)
+        in_sync = min(2, copies)
+        voters = ",".join(f"{other.number}@127.0.0.1:{other.controller_port}" for other in self.brokers)
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": broker.number,
+            "controller.quorum.voters": voters,
+            "listeners": f"PLAINTEXT://{broker.address},CONTROLLER://127.0.0.1:{broker.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{broker.address}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": broker.directory / "logs",
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": 0,
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": copies,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "broker.session.timeout.ms": 6000,
+            "num.network.threads": 2,
+            "num.io.threads": 2,
+        }
+        lines = [f"{name}={value}\n" for name, value in settings.items()]
+        (broker.directory / "server.properties").write_text("".join(lines))
