@@ -1,7 +1,7 @@
 # Duewatch. `make` alone lists the targets; nothing but make and Python 3.11, 3.12 or 3.13 is needed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check contracts lock python-version clean
+.PHONY: help setup demo test check contracts dashboards secrets lock python-version clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,14 @@ check: $(VENV)/.development ## Formatting, lint, types and the direction of impo
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+dashboards: $(VENV)/.demo ## Write grafana/dashboards from the metrics in telemetry/
+	@$(BIN)/python -m grafana.generate
+
+secrets: | python-version ## Make random secrets for docker-compose.yml where there are none
+	@mkdir -p secrets
+	@for name in redis_password hmac_key pseudonym_key grafana_password; do \
+		[ -s secrets/$$name ] || $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' >secrets/$$name; done
 
 contracts: $(VENV)/.demo ## Write docs/contracts from the models in messages/
 	@$(BIN)/duewatch contracts export
@@ -68,8 +76,9 @@ LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11
 
 lock: $(VENV)/.development ## Renew requirements/*.txt from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@$(LOCK) pyproject.toml --extra embedded --extra dev requirements/build.in --output-file requirements/development.txt
-	@$(LOCK) pyproject.toml --extra embedded requirements/build.in --constraint requirements/development.txt \
-		--output-file requirements/demo.txt
-	@$(LOCK) pyproject.toml requirements/build.in --constraint requirements/development.txt \
-		--output-file requirements/production.txt
+	@$(LOCK) pyproject.toml requirements/build.in --extra embedded --extra dev \
+		--output-file requirements/development.txt
+	@$(LOCK) pyproject.toml requirements/build.in --extra embedded \
+		--constraint requirements/development.txt --output-file requirements/demo.txt
+	@$(LOCK) pyproject.toml --constraint requirements/development.txt --output-file requirements/production.txt
+	@$(LOCK) requirements/build.in --constraint requirements/development.txt --output-file requirements/build.txt
