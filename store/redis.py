@@ -1,0 +1,266 @@
+"""The store in Redis (or Valkey): one server, or a Redis Cluster.
+
+Keys of partition p, which share the hash tag `{p}` and so one server: `{p}:position` (hash: topic -> offset and epoch,
+and under the empty name a token that every commit renews), `{p}:header`, `{p}:outbox` (list), `{p}:timers` (sorted
+set) and `{p}:r:<user>` (packed record). The limit projection is a hash per user, `limit:<user>`, on whatever server
+the cluster puts it.
+"""
+
+import hashlib
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from store.address import RedisAddress
+from store.contract import Commit, CorruptState, Header, LimitView, Opened, StaleOwner, StoreUnavailable
+from store.encoding import (
+    decode_header,
+    decode_limit,
+    decode_message,
+    decode_position,
+    encode_header,
+    encode_limit,
+    encode_message,
+    encode_position,
+)
+from store.link import Command, Link, Server
+from store.servers import Servers
+
+__all__ = ["RedisAddress", "RedisStore"]
+
+#: Field of the position's hash that every commit renews: offsets alone would not show a commit that moved timers only,
+#: nor one that reached the same offsets another way after Redis came back with an older state.
+_TOKEN = b""
+
+_NEWER_LIMIT_WINS = b"""
+local known = redis.call('HGET', KEYS[1], 'version')
+if known and tonumber(known) >= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return 1
+"""
+_NEWER_LIMIT_WINS_SHA = hashlib.sha1(_NEWER_LIMIT_WINS, usedforsecurity=False).hexdigest().encode()
+
+
+class RedisPartition:
+    """One owner's view of one partition, on a connection of its own (WATCH belongs to a connection)."""
+
+    def __init__(self, servers: Servers, number: int) -> None:
+        self._servers = servers
+        self._tag = servers.address.key(f"{{{number}}}:")
+        self._position_key, self._header_key, self._outbox_key, self._timers_key = (
+            f"{self._tag}{name}".encode() for name in ("position", "header", "outbox", "timers")
+        )
+        self._record_prefix = f"{self._tag}r:"
+        self._link: Link | None = None
+        self._seen: dict[bytes, bytes] | None = None
+
+    async def open(self) -> Opened:
+        """Read header, position and outbox in one step; from now on commits are checked against this position.
+
+        Raises CorruptState where something is damaged, missing or of a newer form, and StoreUnavailable.
+        """
+        replies = await self._ask(
+            (b"UNWATCH",),
+            (b"MULTI",),
+            (b"HGETALL", self._position_key),
+            (b"GET", self._header_key),
+            (b"LRANGE", self._outbox_key, b"0", b"-1"),
+            (b"ZCARD", self._timers_key),
+            (b"EXEC",),
+        )
+        found = self._results(replies[-1])
+        position, header = _pairs(found[0]), found[1]
+        if bool(position) != (header is not None):
+            missing = self._header_key if position else self._position_key
+            raise CorruptState(f"{_text(missing)}: is missing, though the rest of the partition is there")
+        opened = Opened(
+            header=Header() if header is None else decode_header(header, _text(self._header_key)),
+            position={
+                topic.decode(): decode_position(stored, f"{_text(self._position_key)}, {_text(topic)}")
+                for topic, stored in position.items()
+                if topic != _TOKEN
+            },
+            outbox=[decode_message(stored, _text(self._outbox_key)) for stored in found[2]],
+        )
+        self._seen = position
+        return opened
+
+    async def load(self, users: Sequence[str]) -> list[bytes | None]:
+        """Packed records in the order of `users`; None where there is none."""
+        if not users:
+            return []
+        (found,) = await self._ask((b"MGET", *map(self._record_key, users)))
+        return list(found)
+
+    async def due(self, until: int, limit: int) -> list[str]:
+        """Users whose timer is at most `until` (seconds), earliest first (then by name), at most `limit` of them."""
+        if limit <= 0:
+            return []
+        (found,) = await self._ask(
+            (b"ZRANGE", self._timers_key, b"-inf", b"%d" % until, b"BYSCORE", b"LIMIT", b"0", b"%d" % limit)
+        )
+        return [user.decode() for user in found]
+
+    async def commit(self, commit: Commit) -> None:
+        """Apply all of `commit`, or nothing.
+
+        Raises StaleOwner where anybody else committed since this view last opened or committed, or where it was never
+        opened; StoreUnavailable where the store refuses or does not answer, and the commit may or may not have
+        happened.
+        """
+        if self._seen is None:
+            raise StaleOwner(f"{_text(self._position_key)}: this view was never opened")
+        _, found = await self._ask((b"WATCH", self._position_key), (b"HGETALL", self._position_key))
+        if _pairs(found) != self._seen:
+            raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it")
+        moved = {topic.encode(): encode_position(position) for topic, position in commit.position.items()}
+        moved[_TOKEN] = secrets.token_bytes(8)
+        replies = await self._ask((b"MULTI",), *self._steps(commit, moved), (b"EXEC",), continued=True)
+        if replies[-1] is None:
+            raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it during the commit")
+        self._results(replies[-1])
+        self._seen = {**self._seen, **moved}
+
+    def _steps(self, commit: Commit, moved: Mapping[bytes, bytes]) -> Iterator[Command]:
+        """Give the commands between MULTI and EXEC."""
+        if commit.records:
+            yield (b"MSET", *_flat((self._record_key(user), record) for user, record in commit.records.items()))
+        wanted = [(b"%d" % when, user.encode()) for user, when in commit.timers.items() if when]
+        if wanted:
+            yield (b"ZADD", self._timers_key, *_flat(wanted))
+        # After the records and timers, so that a user who is in both is gone.
+        unwanted = [user.encode() for user, when in commit.timers.items() if not when]
+        unwanted += [user.encode() for user in commit.retired]
+        if unwanted:
+            yield (b"ZREM", self._timers_key, *unwanted)
+        if commit.retired:
+            yield (b"UNLINK", *map(self._record_key, commit.retired))
+        yield (b"DEL", self._outbox_key)
+        if commit.outbox:
+            yield (b"RPUSH", self._outbox_key, *map(encode_message, commit.outbox))
+        yield (b"SET", self._header_key, encode_header(commit.header))
+        yield (b"HSET", self._position_key, *_flat(moved.items()))
+
+    async def users(self) -> AsyncIterator[str]:
+        """Every user with a record, in no particular order; walks all keys of the server, so it is slow."""
+        pattern = "".join(f"\\{sign}" if sign in "*?[]\\^" else sign for sign in self._record_prefix) + "*"
+        prefix_length = len(self._record_prefix.encode())
+        given: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            ((cursor, keys),) = await self._ask((b"SCAN", cursor, b"MATCH", pattern.encode(), b"COUNT", b"1000"))
+            for key in keys:
+                # A key can come twice while the server resizes its table.
+                if key not in given:
+                    given.add(key)
+                    yield key[prefix_length:].decode()
+            if cursor == b"0":
+                return
+
+    async def close(self) -> None:
+        """Give the connection back; the view must be opened again before it commits."""
+        self._seen = None
+        if self._link is not None:
+            await self._link.close()
+
+    def _record_key(self, user: str) -> bytes:
+        return (self._record_prefix + user).encode()
+
+    async def _ask(self, *commands: Command, continued: bool = False) -> list[Any]:
+        try:
+            server = await self._servers.locate(self._position_key)
+            if self._link is None or self._link.server != server:
+                if self._link is not None:
+                    await self._link.close()
+                self._link = Link(self._servers.address, server)
+            return await self._link.ask(*commands, continued=continued)
+        except StoreUnavailable:
+            self._servers.forget()
+            raise
+
+    def _results(self, replies: Sequence[Any] | None) -> Sequence[Any]:
+        """Return the replies of a transaction; one that is an error means that a key holds what it should not."""
+        for reply in replies or ():
+            if isinstance(reply, Exception):
+                raise CorruptState(f"{self._tag} {reply}")
+        if replies is None:
+            raise StoreUnavailable(f"{self._tag} the read was interrupted")
+        return replies
+
+
+class RedisStore:
+    """All partitions of one deployment, in Redis."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._servers = Servers(address)
+        self._links: dict[Server, Link] = {}
+
+    def partition(self, number: int) -> RedisPartition:
+        """Make a view for a new owner of partition `number`; it has a connection of its own."""
+        return RedisPartition(self._servers, number)
+
+    async def project_limits(self, limits: Sequence[LimitView]) -> None:
+        """Write `limit:<user>` where the version is newer than the stored one."""
+        newest: dict[str, LimitView] = {}
+        for view in limits:
+            if view.user not in newest or newest[view.user].version < view.version:
+                newest[view.user] = view
+        by_server: defaultdict[Server, list[Command]] = defaultdict(list)
+        for user, view in newest.items():
+            key = self._limit_key(user)
+            commands = by_server[await self._servers.locate(key)]
+            # EVAL makes the script known to the server, so the commands behind it on the connection can go by its hash.
+            script = (b"EVALSHA", _NEWER_LIMIT_WINS_SHA) if commands else (b"EVAL", _NEWER_LIMIT_WINS)
+            commands.append((*script, b"1", key, *_flat(encode_limit(view).items())))
+        for server, commands in by_server.items():
+            await self._ask(server, *commands)
+
+    async def limit_of(self, user: str) -> LimitView | None:
+        """What a checkout system would read; None where nothing was projected."""
+        key = self._limit_key(user)
+        (found,) = await self._ask(await self._servers.locate(key), (b"HGETALL", key))
+        return decode_limit(user, _pairs(found), _text(key)) if found else None
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable where a server that holds keys does not answer."""
+        try:
+            servers = await self._servers.masters()
+        except StoreUnavailable:
+            self._servers.forget()
+            raise
+        for server in servers:
+            await self._ask(server, (b"PING",))
+
+    async def close(self) -> None:
+        """Close this store's own connections; each partition's view closes its own."""
+        for link in self._links.values():
+            await link.close()
+        self._links.clear()
+
+    def _limit_key(self, user: str) -> bytes:
+        return self._servers.address.key(f"limit:{user}").encode()
+
+    async def _ask(self, server: Server, *commands: Command) -> list[Any]:
+        link = self._links.get(server)
+        if link is None:
+            link = self._links[server] = Link(self._servers.address, server)
+        try:
+            return await link.ask(*commands)
+        except StoreUnavailable:
+            self._servers.forget()
+            raise
+
+
+def _flat(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    return chain.from_iterable(pairs)
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Turn the reply of HGETALL into a mapping."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="backslashreplace")
