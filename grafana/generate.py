@@ -61,7 +61,7 @@ def stat(title: str, description: str, unit: str, query: str, *steps: tuple[floa
 
 def versions(title: str, description: str, metric: Metric) -> dict[str, Any]:
     """A table of the versions in force."""
-    panel = _panel("table", title, description, (f"count by (policy, model) ({metric.name}{{{SELECTOR}}})", ""))
+    panel = _panel("table", title, description, (f"count by (policy, market, model) ({metric.name}{{{SELECTOR}}})", ""))
     panel["targets"][0] |= {"format": "table", "instant": True, "range": False}
     panel["transformations"] = [
         {"id": "organize", "options": {"excludeByName": {"Time": True}, "renameByName": {"Value": "workers"}}}
@@ -118,7 +118,6 @@ def dashboard() -> dict[str, Any]:
 
 
 def _health() -> list[dict[str, Any]]:
-    dead, events = rate(metrics.DEAD_LETTERS), rate(metrics.EVENTS)
     return [
         stat(
             "Workers ready",
@@ -138,13 +137,13 @@ def _health() -> list[dict[str, Any]]:
         ),
         stat(
             "Events per second",
-            "User events worked off: applied, late and duplicate.",
+            "User events in committed batches, duplicates included.",
             "cps",
-            events,
+            rate(metrics.EVENTS),
         ),
         stat(
             "Records waiting",
-            "Records behind the positions of all partitions.",
+            "Records of the log that no batch has taken yet, over all topics and partitions.",
             "short",
             gauge("sum", metrics.LAG),
             (None, "green"),
@@ -164,7 +163,7 @@ def _health() -> list[dict[str, Any]]:
             "Dead-letter share",
             "Refused records among all records.",
             "percentunit",
-            f"{dead} / ({dead} + {events} > 0)",
+            f"{rate(metrics.DEAD_LETTERS)} / {rate(metrics.FETCHED)}",
             (None, "green"),
             (0.001, "orange"),
             (0.01, "red"),
@@ -217,14 +216,6 @@ def _decisions() -> list[dict[str, Any]]:
             stack=True,
         ),
         series(
-            "Default probability",
-            "Median and upper quantiles of the default probability as scored, per applied event.",
-            "percentunit",
-            (quantile(0.5, metrics.DEFAULT_PROBABILITY), "median"),
-            (quantile(0.9, metrics.DEFAULT_PROBABILITY), "90 of 100"),
-            (quantile(0.99, metrics.DEFAULT_PROBABILITY), "99 of 100"),
-        ),
-        series(
             "Score changes by new grade",
             "Users per second whose score or grade moved by more than the policy's step.",
             "cps",
@@ -233,10 +224,15 @@ def _decisions() -> list[dict[str, Any]]:
         ),
         series(
             "Labels",
-            "Labels that matured at the workers, and examples that the trainer learned from, per second.",
+            "Labels that matured per second: what the model learns from.",
             "cps",
-            (rate(metrics.TRAINING_EXAMPLES, "label"), "matured {{label}}"),
-            (rate(metrics.EXAMPLES_LEARNED, "label"), "learned {{label}}"),
+            (rate(metrics.TRAINING_EXAMPLES, "label"), "{{label}}"),
+        ),
+        series(
+            "Timers",
+            "Timers of users that came due, per second: missed due dates are found by these.",
+            "cps",
+            (rate(metrics.TIMERS), "timers"),
         ),
     ]
 
@@ -244,17 +240,17 @@ def _decisions() -> list[dict[str, Any]]:
 def _flow() -> list[dict[str, Any]]:
     return [
         series(
-            "Events by topic",
-            "User events worked off per second.",
+            "Records by topic",
+            "Records handed over by the transport, per second.",
             "cps",
-            (rate(metrics.EVENTS, "topic"), "{{topic}}"),
+            (rate(metrics.FETCHED, "topic"), "{{topic}}"),
             stack=True,
         ),
         series(
-            "Late and repeated events",
-            "Late events are in the ledger but not in the windows; duplicates change nothing.",
+            "Events by what became of them",
+            "User events in committed batches per second; duplicates change nothing.",
             "cps",
-            (rate(metrics.EVENTS, "disposition", where=', disposition!="applied"'), "{{disposition}}"),
+            (rate(metrics.EVENTS, "disposition"), "{{disposition}}"),
         ),
         series(
             "Dead letters by error",
@@ -264,42 +260,44 @@ def _flow() -> list[dict[str, Any]]:
         ),
         series(
             "Records waiting by topic",
-            "Records behind the position, over all partitions.",
+            "Records of the log that no batch has taken yet, over all partitions.",
             "short",
             (gauge("sum", metrics.LAG, "topic"), "{{topic}}"),
         ),
         series(
             "Decision delay",
-            "From the broker's timestamp of a record to its decisions published.",
+            "From the broker's timestamp of a batch's oldest record to its decisions being published.",
             "s",
             (quantile(0.5, metrics.DECISION_DELAY), "median"),
             (quantile(0.99, metrics.DECISION_DELAY), "99 of 100"),
             (quantile(0.999, metrics.DECISION_DELAY), "999 of 1000"),
         ),
         series(
-            "Stages of a batch, 99 of 100",
-            "Time of one batch in decode, load, decide, commit and publish.",
+            "Time of a batch",
+            "From gathering a batch to its commit.",
             "s",
-            (quantile(0.99, metrics.STAGE_SECONDS, "stage"), "{{stage}}"),
+            (quantile(0.5, metrics.BATCH_SECONDS), "median"),
+            (quantile(0.99, metrics.BATCH_SECONDS), "99 of 100"),
         ),
         series(
             "Batch size",
-            "Records decided at once; grows with the lag.",
+            "Events decided at once; grows with the lag.",
             "short",
             (quantile(0.5, metrics.BATCH_EVENTS), "median"),
             (quantile(0.99, metrics.BATCH_EVENTS), "99 of 100"),
         ),
         series(
-            "Timers",
-            "Timers of users that came due, per second: missed due dates are found by these.",
+            "Waits for a slower topic",
+            "Times per second that the other topics had to wait until unread records of this one arrived.",
             "cps",
-            (rate(metrics.TIMERS), "timers"),
+            (rate(metrics.HELD_BACK, "topic"), "{{topic}}"),
         ),
         series(
-            "Age of the watermark",
-            "How far behind the clock the event time is up to which timers have fired, by partition.",
-            "s",
-            (f"time() - {gauge('max', metrics.WATERMARK, 'partition')}", "{{partition}}"),
+            "Published messages by topic",
+            "Messages that the broker has confirmed, per second.",
+            "cps",
+            (rate(metrics.PUBLISHED, "topic"), "{{topic}}"),
+            stack=True,
         ),
     ]
 
@@ -313,35 +311,32 @@ def _safety() -> list[dict[str, Any]]:
             (rate(metrics.COMMITS, "result"), "{{result}}"),
         ),
         series(
-            "Rewinds and repeated publications",
-            "Fetched records sought back, and messages of a predecessor's outbox published once more, per second.",
+            "Rewinds by topic",
+            "Fetches sought back per second so that no record is skipped: normal at rebalances.",
             "cps",
-            (rate(metrics.REWINDS, "reason"), "rewind: {{reason}}"),
-            (rate(metrics.REPUBLISHED), "outbox published again"),
+            (rate(metrics.REWINDS, "topic"), "{{topic}}"),
+        ),
+        series(
+            "Holes in the logs",
+            "Offsets per second without a record: compacted is harmless, lost was deleted before it was read.",
+            "cps",
+            (rate(metrics.SKIPPED, "topic", "reason"), "{{topic}}: {{reason}}"),
         ),
         series(
             "Retries by dependency",
-            "Calls of Kafka or Redis that were tried again, per second.",
+            "Calls of the store or the broker that were tried again, per second.",
             "cps",
             (rate(metrics.RETRIES, "dependency"), "{{dependency}}"),
         ),
         series(
-            "Resident records",
-            "User records kept in memory, over all partitions, by worker.",
-            "short",
-            (gauge("sum", metrics.RESIDENT_RECORDS, "instance"), "{{instance}}"),
-        ),
-        series(
-            "Reloads",
-            "Policies and model snapshots received per second by result, and snapshots published by the trainer.",
+            "Refused broadcasts",
+            "Policies, indicators and models per second that were not understood; the old ones stay in force.",
             "cps",
-            (rate(metrics.POLICY_RELOADS, "result"), "policy {{result}}"),
-            (rate(metrics.MODEL_RELOADS, "result"), "model {{result}}"),
-            (rate(metrics.SNAPSHOTS), "snapshots published"),
+            (rate(metrics.BROADCASTS_REFUSED, "topic"), "{{topic}}"),
         ),
         versions(
             "Versions in force",
-            "Policy and model in force and the number of workers; more than one line for long: a worker hangs.",
+            "Policy, market and model in force and the number of workers; more than one line for long: a worker hangs.",
             metrics.IN_FORCE,
         ),
     ]
