@@ -10,7 +10,7 @@ RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-deps --require-hashes --only-binary :all: --requirement requirements/build.txt
 RUN python -m venv /opt/duewatch \
     && /opt/duewatch/bin/pip install --no-deps --require-hashes --only-binary :all: --requirement requirements/production.txt
-COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY pyproject.toml README.md LICENSE NOTICE duewatch.py ./
 COPY app app
 COPY agents agents
 COPY messages messages
