@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from messages.columns import EVENT, Events, Source
 from messages.filling import AMOUNTS, fill, references
-from messages.hashing import HashCache, hash_column
+from messages.hashing import HashCache
 from messages.inputs import LARGEST_AMOUNT, USER_TOPICS, UserEvent
 from messages.money import Money
 from messages.structs import Columns, Derived, derive
@@ -22,6 +22,10 @@ from messages.verdict import LARGEST_RECORD, Fault, Judge, Refusal, Refused
 
 DAY_MS = 86_400_000
 _KEY_SHOWN = 60
+#: Records decoded between two looks for failures: a loop that looks after each takes a third longer.
+_CHUNK = 64
+#: What msgspec raises for bytes that are no event: malformed, not as the contract says, not UTF-8, nested too deeply.
+_REFUSALS = (ValueError, RecursionError)
 _T = TypeVar("_T")
 
 
@@ -88,18 +92,18 @@ class Decoder:
         topic = self._topics.get(source.topic)
         if topic is None:
             raise ValueError(f"{source.topic!r} is not a topic of user events")
-        structs, faults = topic.read([record.value for record in records])
+        groups, structs, faults = topic.read([record.value for record in records])
         refused = [_refusal(source, records[i], fault) for i, fault in faults.items()]
         if faults:
-            records, structs = _without(records, faults), _without(structs, faults)
-        columns, names, late_faults = self._fill(topic, structs)
+            records = _without(records, faults)
+        columns, names, late_faults = self._fill(groups, structs)
         late_faults |= self._check_records(records, structs)
         if late_faults:
             refused += [_refusal(source, records[i], fault) for i, fault in late_faults.items()]
-            refused.sort(key=lambda refusal: refusal.offset)
             columns = np.delete(columns, list(late_faults))
             records, structs = _without(records, late_faults), _without(structs, late_faults)
             names = _without(names, late_faults)
+        refused.sort(key=lambda refusal: refusal.offset)
         events = Events(
             columns=columns,
             users=[event.user_id for event in structs],
@@ -115,25 +119,26 @@ class Decoder:
         """All batches decoded, one after the other."""
         return merge([self.decode(source, records) for source, records in batches])
 
-    def _fill(self, topic: "_Topic", structs: list[Any]) -> tuple[NDArray[np.void], list[str], dict[int, Fault]]:
+    def _fill(
+        self, groups: Sequence["_Group"], structs: list[Any]
+    ) -> tuple[NDArray[np.void], list[str], dict[int, Fault]]:
         """Columns, references, and faults that only show once amounts are converted, by index in `structs`."""
         count = len(structs)
-        columns, names = np.zeros(count, EVENT), [""] * count
+        columns, names = np.zeros(0 if len(groups) == 1 else count, EVENT), [""] * count
         faults: dict[int, Fault] = {}
-        for derived, rows, values in topic.grouped(structs):
-            filled = fill(derived.tag, values, self._money, self._hashes)
-            for column, name in AMOUNTS.get(derived.tag, ()):
+        for group in groups:
+            rows, values, tag = group.rows, group.fields, group.derived.tag
+            filled = fill(tag, values, self._money, self._hashes)
+            for column, field in AMOUNTS.get(tag, ()):
                 amounts = filled[column]
                 for j in np.flatnonzero((amounts < 0) | (amounts > LARGEST_AMOUNT)).tolist():
-                    faults[rows[j]] = self._money_fault(name, values[name][j], values["currency"][j])
-            if len(rows) == count:
-                columns, names = filled, references(derived.tag, values)
+                    faults[rows[j]] = self._money_fault(field, values[field][j], values["currency"][j])
+            if len(groups) == 1:
+                columns, names = filled, references(tag, values)
             else:
                 columns[rows] = filled
-                for i, name in zip(rows, references(derived.tag, values), strict=True):
+                for i, name in zip(rows, references(tag, values), strict=True):
                     names[i] = name
-        columns["time"] = _integers([event.time for event in structs]) // 1000
-        columns["event"] = hash_column([event.event_id for event in structs])
         return columns, names, faults
 
     def _check_records(self, records: Sequence[RawRecord], structs: list[Any]) -> dict[int, Fault]:
@@ -170,6 +175,15 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
     return Decoded(events, [refusal for part in parts for refusal in part.refused])
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The events of one kind: their indices in the batch, and their fields as columns."""
+
+    derived: Derived
+    rows: Sequence[int]
+    fields: Columns
+
+
 class _NoEvent(msgspec.Struct, tag_field="type", tag="", forbid_unknown_fields=True):
     """Makes a union of a topic that has one kind only: alone, a tagged struct would be accepted without its tag."""
 
@@ -186,66 +200,81 @@ class _Topic:
         self._judge = Judge(models)
         self._decode = msgspec.json.Decoder(Union[(*self._by_struct, _NoEvent)]).decode
 
-    def read(self, values: Sequence[bytes | None]) -> tuple[list[Any], dict[int, Fault]]:
-        """By record its struct, or None and its fault, faults in the order of the records."""
-        decode = self._decode
+    def read(self, values: Sequence[bytes | None]) -> tuple[list["_Group"], list[Any], dict[int, Fault]]:
+        """Accepted events by kind, and in the order of the records; and by index in `values` the faults of others."""
+        structs, doubtful = self._decode_each(values)
+        faults = self._settle(doubtful, values, structs)
+        groups = self._grouped(structs)
+        suspects = sorted(group.rows[j] for group in groups for j in _suspects(group))
+        faults |= self._settle(suspects, values, structs)
+        if faults or suspects:
+            structs = [event for event in structs if event is not None]
+            groups = self._grouped(structs)
+        return groups, structs, faults
+
+    def _decode_each(self, values: Sequence[bytes | None]) -> tuple[list[Any], list[int]]:
+        """By value its struct, or None where msgspec refuses it, and the indices of those."""
         structs: list[Any] = []
-        append = structs.append
-        doubtful: list[int] = []
-        for i, value in enumerate(values):
-            event = None
-            if value is not None and len(value) <= LARGEST_RECORD:
-                try:
-                    event = decode(value)
-                except (ValueError, RecursionError):
-                    doubtful.append(i)
-            else:
-                doubtful.append(i)
-            append(event)
-        for derived, rows, columns in self.grouped(structs):
-            doubtful += [rows[j] for j in _suspects(derived, columns)]
+        for start in range(0, len(values), _CHUNK):
+            chunk = values[start : start + _CHUNK]
+            whole = [value for value in chunk if value is not None and len(value) <= LARGEST_RECORD]
+            try:
+                decoded = list(map(self._decode, whole)) if len(whole) == len(chunk) else None
+            except _REFUSALS:
+                decoded = None
+            structs += map(self._decode_one, chunk) if decoded is None else decoded
+        return structs, [i for i, event in enumerate(structs) if event is None]
+
+    def _decode_one(self, value: bytes | None) -> Any:
+        if value is None or len(value) > LARGEST_RECORD:
+            return None
+        try:
+            return self._decode(value)
+        except _REFUSALS:
+            return None
+
+    def _settle(self, doubtful: Iterable[int], values: Sequence[bytes | None], structs: list[Any]) -> dict[int, Fault]:
+        """Let pydantic decide: the accepted ones replaced in `structs`, the others set to None and returned."""
         faults: dict[int, Fault] = {}
-        for i in sorted(doubtful):
+        for i in doubtful:
             verdict = self._judge.judge(values[i])
             if isinstance(verdict, Fault):
                 structs[i], faults[i] = None, verdict
             else:
                 structs[i] = self._by_model[type(verdict)].from_model(verdict)
-        return structs, faults
+        return faults
 
-    def grouped(self, structs: Sequence[Any]) -> list[tuple[Derived, list[int], dict[str, tuple[Any, ...]]]]:
-        """By kind of event: the indices of its events, and its fields as columns; None is left out."""
-        rows_of: dict[type[Any], list[int]] = {}
-        kinds = set(map(type, structs))
-        if len(kinds) == 1:
-            rows_of = {kinds.pop(): list(range(len(structs)))}
-        else:
-            for i, event in enumerate(structs):
-                rows_of.setdefault(type(event), []).append(i)
+    def _grouped(self, structs: list[Any]) -> list["_Group"]:
+        """Events by kind; None is left out."""
+        types = list(map(type, structs))
+        alone = len(set(types)) == 1
         groups = []
-        for kind, rows in rows_of.items():
-            derived = self._by_struct.get(kind)
-            if derived is not None:
-                chosen = structs if len(rows) == len(structs) else [structs[i] for i in rows]
-                columns = zip(*map(msgspec.structs.astuple, chosen), strict=True)
-                groups.append((derived, rows, dict(zip(kind.__struct_fields__, columns, strict=True))))
+        for kind in set(types) & self._by_struct.keys():
+            rows = range(len(types)) if alone else [i for i, other in enumerate(types) if other is kind]
+            columns = zip(*map(msgspec.structs.astuple, structs if alone else [structs[i] for i in rows]), strict=True)
+            derived = self._by_struct[kind]
+            groups.append(_Group(derived, rows, dict(zip(derived.struct.__struct_fields__, columns, strict=True))))
         return groups
 
 
-def _suspects(derived: Derived, columns: Columns) -> set[int]:
-    """Indices of events that msgspec has accepted although the contract may say otherwise."""
-    suspects = set(derived.rule(columns) if derived.rule else ())
-    for name in derived.identifiers:
-        column = columns[name]
-        # One look at the joined column is several times faster than a pattern per value.
-        if not _visible_ascii("".join(filter(None, column))):
-            suspects.update(i for i, text in enumerate(column) if text and not _visible_ascii(text))
+def _suspects(group: _Group) -> set[int]:
+    """Indices, within the group, of events that msgspec has accepted although the contract may say otherwise."""
+    derived, fields = group.derived, group.fields
+    suspects = set(derived.rule(fields) if derived.rule else ())
+    # One look at all identifiers together is many times faster than a pattern per value.
+    columns = [fields[name] for name in derived.identifiers]
+    if not _visible_ascii("".join(["".join(filter(None, c) if None in c else c) for c in columns])):
+        for name in derived.identifiers:
+            suspects.update(i for i, text in enumerate(fields[name]) if text and not _visible_ascii(text))
     return suspects
 
 
 def _visible_ascii(text: str) -> bool:
     """Whether all characters are from ! to ~, as identifiers demand (true for an empty text)."""
-    return text.isascii() and text.isprintable() and " " not in text
+    if not text.isascii():
+        return False
+    codes = np.frombuffer(text.encode(), np.uint8)
+    return len(codes) == 0 or bool(codes.min() >= ord("!") and codes.max() <= ord("~"))
 
 
 def _integers(values: Sequence[int]) -> NDArray[np.int64]:

@@ -59,8 +59,8 @@ def dead_letter(refusal: Refusal) -> Message:
     """The refused record with its own key and value; headers say where it was and why it was refused.
 
     Headers: `id`, `topic`, `partition`, `offset`, `error` (class) and `message` (at most 1 kB). It depends on nothing
-    but the record and its place. A missing value becomes an empty one. A value or key too long for a broker that carries it
-    once more with headers is cut, and `original-bytes` or `original-key-bytes` says how long it was.
+    but the record and its place. A missing value becomes an empty one. A value or key so long that a broker might
+    refuse it together with these headers is cut, and `original-bytes` or `original-key-bytes` says how long it was.
     """
     source, value, key = refusal.source, refusal.value or b"", refusal.key
     place = (source.topic, source.epoch, source.partition, refusal.offset)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from messages import columns as c
-from messages.hashing import HashCache
+from messages.hashing import HashCache, hash_column
 from messages.money import Money
 from messages.structs import Columns
 from messages.vocabulary import CATEGORIES, FUND_STATUSES, PAYMENT_METHODS, VERDICTS, Kind
@@ -97,13 +97,15 @@ _INDEX: dict[tuple[str, ...], dict[str, int]] = {
 
 
 def fill(tag: str, values: Columns, money: Money, hashes: HashCache) -> NDArray[np.void]:
-    """EVENT[n] of n events of one kind, from their fields; `time` and `event` are left to the caller.
+    """EVENT[n] of n events of one kind, from their fields.
 
     An amount whose currency has no rate becomes -1.
     """
-    count = len(values["time"])
+    count = len(values["user_id"])
     rows = np.zeros(count, c.EVENT)
     rows["kind"] = KINDS[tag]
+    rows["time"] = np.array(values["time"], np.int64) // 1000
+    rows["event"] = hash_column(values["event_id"])
     for column, name in HASHED.get(tag, ()):
         rows[column] = np.fromiter(map(hashes.__getitem__, values[name]), np.uint64, count)
     for column, name in AMOUNTS.get(tag, ()):
@@ -126,7 +128,7 @@ def fill(tag: str, values: Columns, money: Money, hashes: HashCache) -> NDArray[
 def references(tag: str, values: Columns) -> list[str]:
     """The raw id that a reply to each event has to name, "" for none."""
     name = REFERENCES.get(tag)
-    return [""] * len(values["time"]) if name is None else [reference or "" for reference in values[name]]
+    return [""] * len(values["user_id"]) if name is None else [reference or "" for reference in values[name]]
 
 
 def _without_none(values: Sequence[Any]) -> Sequence[int]:

@@ -14,6 +14,8 @@ Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[str, ...] = ("low", "medium", "high", "critical")  # index + 1 is the record's warning_severity
 Grade = Literal["A", "B", "C"]
 GRADES: tuple[str, ...] = ("A", "B", "C")  # index + 1 is the record's grade
+#: A sum of many amounts, in minor units of the book's currency; exact also where numbers are doubles.
+Total = Annotated[int, Field(ge=0, lt=2**53)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -82,7 +84,7 @@ class LimitAdjustment(Decision):
     previous_limit: Amount
     new_limit: Amount
     limit_version: Annotated[int, Field(ge=1)]
-    owed: Amount
+    owed: Total
     grade: Grade | None
     default_probability: Probability
     reasons: tuple[Reason, ...]
@@ -123,7 +125,7 @@ class CollectionAction(Decision):
     step: str
     action: Literal["reminder", "call", "restructuring_offer", "legal_referral", "stop"]
     days_past_due: Annotated[int, Field(ge=0)]
-    overdue_amount: Amount
+    overdue_amount: Total
     earliest_contact: Milliseconds = Field(description="Contact before this would break the contact hours.")
     reasons: tuple[Reason, ...]
 

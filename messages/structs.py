@@ -40,7 +40,10 @@ RULES: dict[type[BaseModel], Callable[[Columns], list[int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A contract's struct, its tag, the fields whose characters msgspec has not checked, and its rule across fields."""
+    """A contract's struct and its tag, and what msgspec leaves open.
+
+    `identifiers` are the fields whose characters it has not checked, `rule` is the rule across fields.
+    """
 
     model: type[BaseModel]
     struct: type[msgspec.Struct]
