@@ -18,6 +18,7 @@ _STANDING = tuple(
     for name, unit, default, meaning in (
         ("limit", "minor units", 0.0, "Credit limit in force."),
         ("limit_known", "flag", 0.0, "1 where a limit is known."),
+        ("starting_limit", "minor units", 0.0, "First limit of the account; 0 where none is known."),
         ("utilisation", "ratio", 1.0, "Owed / limit; 1 where something is owed and no limit is known or it is 0."),
         ("available_limit", "minor units", 0.0, "Limit less what is owed, at least 0; 0 while frozen."),
         (

@@ -1,0 +1,149 @@
+"""Learns from matured labels, one by one: River's StandardScaler and LogisticRegression, begun as the scorecard.
+
+The pipeline's first regressor is the scorecard's log-odds, and its prior makes it equal to the scorecard: a few dozen
+labels adjust the level and the spread of the probability to the book, hundreds add what the other regressors tell. How
+the user repays enters through the scorecard alone, on purpose: labels are days past due by the book's own minimum
+rule, and weights left free on repayment behaviour learned that rule (who pays little) instead of who stops paying.
+Classes are not reweighted, so the probability keeps its meaning.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import compose, linear_model, optim, preprocessing
+from river.utils import VectorDict
+
+from scoring.inputs import INPUTS, LEARNED
+from scoring.logistic import REGRESSORS, Logistic, OtherSchema, regressors
+from scoring.model import Model
+from scoring.scorecard import BASE_LOG_ODDS, Scorecard
+
+LEARNING_RATE = 0.01
+#: The prior counts like this many examples in the scaler.
+PRIOR_EXAMPLES = 50
+#: Below this slope on the scorecard the labels contradict it so much that a person should look: keep on warming.
+LEAST_SLOPE = 0.1
+
+
+class Learner:
+    """The champion's teacher: give it matured examples in order, ask it for the model.
+
+    It is `warming` until it has seen `minimum_examples`, `minimum_positives` of them, and has predicted them, each
+    before it learned it, at least as well (in log loss) as the scorecard did.
+    """
+
+    def __init__(self, minimum_examples: int = 200, minimum_positives: int = 20) -> None:
+        self.minimum_examples = minimum_examples
+        self.minimum_positives = minimum_positives
+        self.examples = 0
+        self.positives = 0
+        self.refused = 0
+        self._log_loss = 0.0
+        self._scorecard_log_loss = 0.0
+        self._scaler = preprocessing.StandardScaler()
+        for name in REGRESSORS:
+            low, high = LEARNED.get(name, (BASE_LOG_ODDS - 1.0, BASE_LOG_ODDS + 1.0))
+            self._scaler.counts[name] = PRIOR_EXAMPLES
+            self._scaler.means[name] = BASE_LOG_ODDS if name == "scorecard" else 0.0
+            self._scaler.vars[name] = ((high - low) / 2) ** 2
+        self._regression = linear_model.LogisticRegression(
+            optimizer=optim.SGD(LEARNING_RATE), intercept_init=BASE_LOG_ODDS, intercept_lr=LEARNING_RATE
+        )
+        self._set_weights(dict.fromkeys(REGRESSORS, 0.0) | {"scorecard": 1.0})
+        self._pipeline = compose.Pipeline(self._scaler, self._regression)
+
+    def _set_weights(self, weights: Mapping[str, float]) -> None:
+        # River has no public way to begin from given weights.
+        self._regression._weights = VectorDict(dict(weights), self._regression.initializer)
+
+    def learn(self, vector: NDArray[np.floating[Any]], label: bool) -> None:
+        """Learns one matured example: inputs [len(INPUTS)] in the order of `INPUTS`, as scored; True for a default.
+
+        A vector that is not finite teaches nothing: it is counted in `refused`.
+        """
+        inputs = np.asarray(vector[: len(INPUTS)], np.float64)
+        if len(inputs) != len(INPUTS):
+            raise OtherSchema(f"expected {len(INPUTS)} inputs, got {len(inputs)}")
+        if not np.isfinite(inputs).all():
+            self.refused += 1
+            return
+        x = dict(zip(REGRESSORS, regressors(inputs[None])[:, 0].tolist(), strict=True))
+        self._log_loss += _log_loss(self.predict(x), label)
+        self._scorecard_log_loss += _log_loss(1.0 / (1.0 + math.exp(-x["scorecard"])), label)
+        self._pipeline.learn_one(x, label)
+        self.examples += 1
+        self.positives += bool(label)
+
+    def predict(self, x: Mapping[str, float]) -> float:
+        """River's own probability for named regressors: what the compiled model is tested against."""
+        return float(self._pipeline.predict_proba_one(dict(x))[True])
+
+    @property
+    def warming(self) -> bool:
+        """True while the scorecard should decide."""
+        scale = self._scaler.vars["scorecard"] ** 0.5
+        return (
+            self.examples < self.minimum_examples
+            or self.positives < self.minimum_positives
+            or self._log_loss > self._scorecard_log_loss
+            or self._regression.weights["scorecard"] < LEAST_SLOPE * scale
+        )
+
+    def snapshot(self, version: str | None = None) -> Logistic:
+        """What has been learned so far, compiled; `warming` says whether it should decide already."""
+        weights = self._regression.weights
+        return Logistic(
+            version=version or f"scorecard-logistic-{self.examples}",
+            mean=tuple(float(self._scaler.means[name]) for name in REGRESSORS),
+            scale=tuple(float(self._scaler.vars[name] ** 0.5) for name in REGRESSORS),
+            weight=tuple(float(weights[name]) for name in REGRESSORS),
+            intercept=float(self._regression.intercept),
+            warming=self.warming,
+        )
+
+    def champion(self, version: str | None = None) -> Model:
+        """The model that should decide now: the scorecard while warming, else the compiled snapshot."""
+        return Scorecard() if self.warming else self.snapshot(version)
+
+    def state(self) -> dict[str, Any]:
+        """Everything learned, as JSON-able values."""
+        weights = self._regression.weights
+        return {
+            "inputs": list(INPUTS),
+            "examples": self.examples,
+            "positives": self.positives,
+            "refused": self.refused,
+            "log_loss": self._log_loss,
+            "scorecard_log_loss": self._scorecard_log_loss,
+            "count": [int(self._scaler.counts[name]) for name in REGRESSORS],
+            "mean": [float(self._scaler.means[name]) for name in REGRESSORS],
+            "variance": [float(self._scaler.vars[name]) for name in REGRESSORS],
+            "weight": [float(weights[name]) for name in REGRESSORS],
+            "intercept": float(self._regression.intercept),
+            "iterations": int(self._regression.optimizer.n_iterations),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], minimum_examples: int = 200, minimum_positives: int = 20) -> "Learner":
+        """A learner that goes on where `state` was taken. Raises `OtherSchema` for other inputs."""
+        if tuple(state["inputs"]) != INPUTS or len(state["weight"]) != len(REGRESSORS):
+            raise OtherSchema("the state was learned from other inputs than this version of the product has")
+        learner = cls(minimum_examples, minimum_positives)
+        learner.examples, learner.positives = state["examples"], state["positives"]
+        learner.refused = state["refused"]
+        learner._log_loss, learner._scorecard_log_loss = state["log_loss"], state["scorecard_log_loss"]
+        for position, name in enumerate(REGRESSORS):
+            learner._scaler.counts[name] = state["count"][position]
+            learner._scaler.means[name] = state["mean"][position]
+            learner._scaler.vars[name] = state["variance"][position]
+        learner._set_weights(dict(zip(REGRESSORS, state["weight"], strict=True)))
+        learner._regression.intercept = state["intercept"]
+        learner._regression.optimizer.n_iterations = state["iterations"]
+        return learner
+
+
+def _log_loss(probability: float, label: bool) -> float:
+    return -math.log(max(probability if label else 1.0 - probability, 1e-12))

@@ -1,0 +1,95 @@
+"""The learned model, compiled: a River pipeline of scaler and logistic regression as arrays, for a batch at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import INDEX
+from scoring.inputs import INPUTS, LEARNED, POSITIONS, SCHEMA_HASH
+from scoring.scorecard import Scorecard, log_odds, sigmoid
+
+#: What the pipeline sees, in this order: the scorecard's log-odds, then the learned features, clipped.
+REGRESSORS: tuple[str, ...] = ("scorecard", *LEARNED)
+
+_COLUMNS = np.array([INDEX[name] for name in INPUTS])
+
+
+class OtherSchema(ValueError):
+    """Parameters that were learned from other inputs than this version's."""
+
+
+def regressors(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The pipeline's columns f8[len(REGRESSORS), m] of rows f8[m, len(INPUTS)]."""
+    learned = [np.clip(inputs[:, POSITIONS[name]], low, high) for name, (low, high) in LEARNED.items()]
+    return np.stack([log_odds(inputs), *learned])
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """Scaler and logistic regression: log-odds = intercept + sum of weight * (x - mean) / scale over `REGRESSORS`.
+
+    A scale of 0 leaves its regressor out, as River's StandardScaler does.
+    """
+
+    version: str
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weight: tuple[float, ...]
+    intercept: float
+    warming: bool = False
+    name: str = "scorecard-logistic"
+    inputs: tuple[str, ...] = INPUTS
+    schema_hash: int = SCHEMA_HASH
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.scale) == len(self.weight) == len(REGRESSORS):
+            raise OtherSchema(f"expected {len(REGRESSORS)} means, scales and weights")
+        if not np.isfinite([*self.mean, *self.scale, *self.weight, self.intercept]).all():
+            raise ValueError("a parameter is not a finite number")
+
+    def probability(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
+        total = np.zeros(len(features))
+        # Regressor by regressor: a matrix product adds in an order that depends on the number of rows.
+        for part in self._parts(features[:, _COLUMNS]):
+            total += part
+        return sigmoid(total + self.intercept)
+
+    def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
+        """What each feature adds to the log-odds of one row f8[WIDTH] against the average account; riskiest first.
+
+        The scorecard's part is told by its own lines, times the weight that it has here.
+        """
+        parts = self._parts(row[None, _COLUMNS])
+        slope = self.weight[0] / self.scale[0] if self.scale[0] else 0.0
+        total = {feature: slope * points for feature, points in Scorecard().contributions(row)}
+        for name, part in zip(REGRESSORS[1:], parts[1:], strict=True):
+            total[name] = total.get(name, 0.0) + float(part[0])
+        return sorted(((name, value) for name, value in total.items() if value), key=lambda pair: -pair[1])
+
+    def parameters(self) -> dict[str, tuple[float, ...]]:
+        """The numbers that make this model, by name: what a snapshot publishes."""
+        return {"mean": self.mean, "scale": self.scale, "weight": self.weight, "intercept": (self.intercept,)}
+
+    @classmethod
+    def from_parameters(
+        cls, version: str, inputs: Sequence[str], parameters: Mapping[str, Sequence[float]]
+    ) -> "Logistic":
+        """The model of a snapshot. Raises `OtherSchema` when it was learned from other inputs."""
+        if tuple(inputs) != INPUTS:
+            raise OtherSchema(f"{version}: learned from other inputs than this version of the product has")
+        return cls(
+            version,
+            tuple(parameters["mean"]),
+            tuple(parameters["scale"]),
+            tuple(parameters["weight"]),
+            parameters["intercept"][0],
+        )
+
+    def _parts(self, inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return [
+            weight * ((column - mean) / scale) if scale else np.zeros(len(inputs))
+            for column, mean, scale, weight in zip(regressors(inputs), self.mean, self.scale, self.weight, strict=True)
+        ]

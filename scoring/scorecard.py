@@ -1,0 +1,212 @@
+"""The expert scorecard: points in log-odds for what lenders have long known to matter, fitted to no data set.
+
+It decides until a learned model has proved itself, and is that model's most important input afterwards. Three rules
+shaped it:
+
+* What counts is whether money came. A bill of which nothing at all was paid by its due date weighs much; one that was
+  paid in part, below its minimum, weighs little: minimum rules differ between lenders, silence does not.
+* The unknown is not safe. No judged bill, no known limit, a young account each cost points.
+* Our own decisions do not feed on themselves: what counts is the greater of the limit now and the first one, so that a
+  cut does not make the client look worse, and the next cut likelier.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import INDEX
+from scoring.inputs import INPUTS, POSITIONS, SCHEMA_HASH
+
+#: Log-odds of an established account without any other point: a chance of 4.7 %.
+BASE_LOG_ODDS = -3.0
+#: The limit, in minor units of the book's currency, that neither adds nor takes points (30,000 of a yuan book).
+REFERENCE_LIMIT = 3_000_000.0
+
+Column = Callable[[str], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Characteristic:
+    """One line of the scorecard. Between the given (value, points) the points are linear, beyond them constant.
+
+    `feature` is what a reason names; `value` computes the value judged, from columns by name; where `unless` is true of
+    the columns the line is worth nothing.
+    """
+
+    feature: str
+    points: tuple[tuple[float, float], ...]
+    why: str
+    value: Callable[[Column], NDArray[np.float64]] | None = None
+    unless: Callable[[Column], NDArray[np.bool_]] | None = None
+
+    def log_odds(self, column: Column) -> NDArray[np.float64]:
+        """Points of each row."""
+        value = column(self.feature) if self.value is None else self.value(column)
+        at, worth = zip(*self.points, strict=True)
+        points = np.interp(value, at, worth)
+        return points if self.unless is None else np.where(self.unless(column), 0.0, points)
+
+
+def _limit(column: Column) -> NDArray[np.float64]:
+    return np.maximum(column("limit"), column("starting_limit"))
+
+
+def _utilisation(column: Column) -> NDArray[np.float64]:
+    limit, owed = _limit(column), column("owed")
+    # Without a limit whatever is owed counts as all of it.
+    return np.where(limit > 0, owed / np.maximum(limit, 1.0), (owed > 0) * 1.0)
+
+
+def _limit_log(column: Column) -> NDArray[np.float64]:
+    return np.log(np.maximum(_limit(column), 1.0) / REFERENCE_LIMIT)
+
+
+def _repaid_share(column: Column) -> NDArray[np.float64]:
+    return column("repaid_90d") / np.maximum(_limit(column), 1.0)
+
+
+def _silent_days(column: Column) -> NDArray[np.float64]:
+    return np.minimum(column("days_past_due"), column("days_since_repayment"))
+
+
+def _fund_trouble(column: Column) -> NDArray[np.float64]:
+    status = column("fund_status")
+    return np.where((status == 1) | (status == 2) | (status == 4), 1.0, 0.0)
+
+
+def _market_log(column: Column) -> NDArray[np.float64]:
+    return np.log(np.maximum(column("market_index"), 1e-3))
+
+
+def _unjudged(column: Column) -> NDArray[np.bool_]:
+    return np.equal(column("judged_bills"), 0)
+
+
+def _no_limit(column: Column) -> NDArray[np.bool_]:
+    return np.less_equal(_limit(column), 0)
+
+
+CHARACTERISTICS: tuple[Characteristic, ...] = (
+    Characteristic(
+        "missed_bills_recent",
+        ((0, 0), (1, 1.3), (2, 2.0), (2.5, 2.3)),
+        "Bills of which nothing was paid in time are the strongest sign there is; the newest weigh most.",
+    ),
+    Characteristic(
+        "last_bill_late_days",
+        ((-3, -0.1), (0, 0.1), (3, 0.4), (10, 0.7)),
+        "Paying on the last day, or some days late, shows that money is getting tight.",
+        unless=_unjudged,
+    ),
+    Characteristic(
+        "days_past_due",
+        ((0, 0), (30, 0.4), (60, 1.2), (90, 2.2)),
+        "Days past due, as far as nothing came in meanwhile: who is silent for two months rarely comes back.",
+        value=_silent_days,
+    ),
+    Characteristic(
+        "judged_bills",
+        ((0, 0.7), (1, 0)),
+        "Nothing is known yet about how the user repays: new accounts default more often than old ones.",
+    ),
+    Characteristic(
+        "repaid_90d",
+        ((0, 0.4), (0.02, 0.2), (0.1, 0), (0.5, -0.4)),
+        "What was repaid in 90 days as a share of the limit: large repayments prove the ability to pay.",
+        value=_repaid_share,
+        unless=lambda column: _unjudged(column) | _no_limit(column),
+    ),
+    Characteristic(
+        "failed_debits_90d",
+        ((0, 0), (1, 0.4), (3, 1.0)),
+        "A refused debit is an empty account on the day that counted.",
+    ),
+    Characteristic(
+        "utilisation",
+        ((0.3, 0), (0.9, 0.2), (1, 0.4), (1.2, 0.7)),
+        "Who uses the whole limit has no reserve left.",
+        value=_utilisation,
+    ),
+    Characteristic(
+        "limit",
+        ((-2, 0.6), (2, -0.6)),
+        "A high limit was granted on what the lender knew of income and record: 0.3 less per factor of e.",
+        value=_limit_log,
+        unless=_no_limit,
+    ),
+    Characteristic("limit_known", ((0, 0.3), (1, 0)), "An account without a known limit was judged by nobody."),
+    Characteristic(
+        "debt_to_income",
+        ((4, 0), (12, 0.4)),
+        "Beyond a few monthly incomes, debt is hard to repay from income.",
+    ),
+    Characteristic(
+        "fund_status",
+        ((0, 0), (1, 0.5)),
+        "Provident fund interrupted, withdrawn or closed: the job, and with it the income, may be gone.",
+        value=_fund_trouble,
+    ),
+    Characteristic(
+        "fund_interruptions_365d",
+        ((0, 0), (1, 0.2), (3, 0.5)),
+        "Interruptions of the provident fund within a year: unsteady work.",
+    ),
+    Characteristic(
+        "cash_like_share_90d",
+        ((0.2, 0), (0.7, 0.5)),
+        "Buying what turns into cash at once is borrowing elsewhere by other means.",
+    ),
+    Characteristic("gambling_share_90d", ((0.05, 0), (0.4, 0.5)), "Gambling on credit."),
+    Characteristic("account_age_days", ((0, 0.3), (180, 0)), "Early months of an account default most."),
+    Characteristic(
+        "market_index",
+        ((-0.4, -0.2), (0, 0), (0.7, 0.5)),
+        "Unemployment and delinquency above their long-run level raise everybody's risk.",
+        value=_market_log,
+    ),
+)
+
+
+def log_odds(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-odds f8[m] of rows f8[m, len(INPUTS)] in the order of `scoring.inputs.INPUTS`."""
+    total = np.full(len(inputs), BASE_LOG_ODDS)
+    for part in _parts(inputs):
+        total += part
+    return total
+
+
+def _parts(inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    # Contiguous columns: numpy then runs one and the same loop whatever the number of rows.
+    columns = np.ascontiguousarray(inputs.T)
+    return [line.log_odds(lambda name: columns[POSITIONS[name]]) for line in CHARACTERISTICS]
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """The expert scorecard as a model; it is what decides while a learned one is `warming`."""
+
+    name: str = "scorecard"
+    version: str = "scorecard-1"
+    warming: bool = True
+    inputs: tuple[str, ...] = INPUTS
+    schema_hash: int = SCHEMA_HASH
+
+    def probability(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
+        return sigmoid(log_odds(features[:, _COLUMNS]))
+
+    def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
+        """What each characteristic adds to the log-odds of one row f8[WIDTH], riskiest first, without zeros."""
+        parts = zip(CHARACTERISTICS, _parts(row[None, _COLUMNS]), strict=True)
+        named = [(line.feature, float(points[0])) for line, points in parts if points[0] != 0.0]
+        return sorted(named, key=lambda pair: -pair[1])
+
+
+def sigmoid(log_odds_: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-x)), with x within -30 to 30 so that the result is strictly between 0 and 1."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds_, -30.0, 30.0))))
+
+
+_COLUMNS = np.array([INDEX[name] for name in INPUTS])
