@@ -1,0 +1,101 @@
+"""A policy in force: the checked document with everything that judging needs made ready."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from typing import Any
+
+from pydantic import ValidationError
+
+from features.terms import Terms
+from policy.document import Document, contradictions
+from policy.expressions import suggest
+from policy.source import Path, SourceError, read
+from policy.triggers import Watch, watches
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be used; `problems` are all that were found, each with its place and what was expected."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What `load` returns; equal documents have equal versions, whatever their comments and layout."""
+
+    name: str
+    version: str  # name@12 hex digits of the content's hash
+    currency: str  # of the amounts in it: the book's currency
+    terms: Terms
+    document: Document
+    watches: tuple[Watch, ...]
+
+
+def load(text: str) -> Policy:
+    """Read a policy from YAML. Raises PolicyError with every problem that could be found at once."""
+    try:
+        plain, lines = read(text)
+    except SourceError as error:
+        raise PolicyError([str(error)]) from None
+    try:
+        document = Document.model_validate(plain)
+    except ValidationError as error:
+        raise PolicyError([_problem(found, lines) for found in error.errors(include_url=False)]) from None
+    problems = [_place(path, lines) + message for path, message in contradictions(document)]
+    if problems:
+        raise PolicyError(problems)
+    content = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, ensure_ascii=False)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return Policy(
+        name=document.name,
+        version=f"{document.name}@{digest}",
+        currency=document.currency,
+        terms=Terms(**{field.name: getattr(document.terms, field.name) for field in fields(Terms)}),
+        document=document,
+        watches=watches(document),
+    )
+
+
+def default_text() -> str:
+    """The YAML of the policy that ships."""
+    return files("policy").joinpath("default.yaml").read_text("utf-8")
+
+
+def load_default() -> Policy:
+    """The policy that ships."""
+    return load(default_text())
+
+
+def _problem(found: Any, lines: dict[Path, int]) -> str:
+    path = tuple(part for part in found["loc"] if part != "[key]")
+    message, given = str(found["msg"]).removeprefix("Value error, "), found["input"]
+    if found["type"] == "extra_forbidden":
+        message = f"unknown field{suggest(str(path[-1]), _FIELDS)}"
+    elif found["type"] == "missing":
+        message = "is missing; the field is required"
+    elif found["type"] != "value_error" and isinstance(given, str | int | float | bool | None):
+        message = f"{message}, found {given!r}"
+    return _place(path, lines) + message
+
+
+def _place(path: Path, lines: dict[Path, int]) -> str:
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    known = next((path[:length] for length in range(len(path), -1, -1) if path[:length] in lines), ())
+    return f"line {lines.get(known, 1)}: {shown}: " if shown else f"line {lines.get(known, 1)}: "
+
+
+def _field_names(model: Any, found: set[str]) -> set[str]:
+    for name, info in model.model_fields.items():
+        found.add(info.alias or name)
+        for inner in (info.annotation, *getattr(info.annotation, "__args__", ())):
+            if hasattr(inner, "model_fields"):
+                _field_names(inner, found)
+    return found
+
+
+_FIELDS = sorted(_field_names(Document, set()))

@@ -1,0 +1,70 @@
+"""Reading a policy's YAML: plain data, and the line on which each part stands."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+LARGEST_TEXT = 1_000_000
+DEEPEST = 20
+
+Path = tuple[Hashable, ...]
+Plain = dict[str, "Plain"] | list["Plain"] | str | int | float | bool | None
+
+
+class SourceError(ValueError):
+    """The text is no YAML that a policy may use; the message says where."""
+
+
+def read(text: str) -> tuple[Plain, dict[Path, int]]:
+    """Parse YAML into plain data and a map from each path to its line (from 1).
+
+    Refused with SourceError: broken YAML, several documents, repeated keys, aliases (they can blow a small text up),
+    tags other than the plain ones, and texts that are too large or nested too deeply.
+    """
+    if len(text) > LARGEST_TEXT:
+        raise SourceError(f"the policy has {len(text)} characters; expected at most {LARGEST_TEXT}")
+    try:
+        _refuse_aliases_and_depth(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            raise SourceError("the policy is empty; expected a mapping with `name`, `triggers`, ...")
+        lines: dict[Path, int] = {}
+        _walk(root, (), lines)
+        return yaml.safe_load(text), lines
+    except yaml.MarkedYAMLError as error:
+        mark: Any = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        raise SourceError(f"{where}not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"not valid YAML: {error}") from None
+
+
+def _refuse_aliases_and_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise SourceError(f"line {line}: aliases are not allowed; write the part out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                raise SourceError(f"line {line}: nested more than {DEEPEST} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*path, key.value)
+            if inner in lines:
+                raise SourceError(f"line {key.start_mark.line + 1}: `{key.value}` is given twice")
+            _walk(value, inner, lines)
+            lines[inner] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            _walk(value, (*path, position), lines)

@@ -1,0 +1,73 @@
+"""The standing: what was decided about a user so far, and the feature columns that follow from it.
+
+It is the tail of the user's record. The kernel neither reads nor writes it, so judging a row again after a decision
+never needs the kernel again.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import INDEX
+from features.record import DAY, RECORD
+
+_NAMES = list(RECORD.names or ())
+_OWN = _NAMES[_NAMES.index("limit") :]
+_OFFSETS = {name: where[1] for name, where in (RECORD.fields or {}).items()}
+_OFFSET = _OFFSETS["limit"]
+#: The policy's part of RECORD: the fields from `limit` on, laid out as they are there.
+STANDING = np.dtype(
+    {
+        "names": _OWN,
+        "formats": [RECORD[name] for name in _OWN],
+        "offsets": [_OFFSETS[name] - _OFFSET for name in _OWN],
+        "itemsize": RECORD.itemsize - _OFFSET,
+    }
+)
+
+OPEN, FROZEN, CLOSED = 0, 1, 2  # of the field `frozen`
+_NEVER_DAYS = 3_650.0
+_LARGEST_RATIO = 1_000.0
+
+
+def gather(records: NDArray[np.void], rows: NDArray[np.integer]) -> NDArray[np.void]:
+    """Copy the standing of `rows`: STANDING[k]."""
+    standing: NDArray[np.void] = records.getfield(STANDING, _OFFSET)[rows]
+    return standing
+
+
+def scatter(records: NDArray[np.void], rows: NDArray[np.integer], standing: NDArray[np.void]) -> None:
+    """Write the standing of `rows` back into RECORD[u], in place."""
+    records.getfield(STANDING, _OFFSET)[rows] = standing
+
+
+def complete(features: NDArray[np.float64], standing: NDArray[np.void], time: NDArray[np.int64]) -> None:
+    """Fill the standing columns of f8[m, WIDTH] in place, for STANDING[m] at `time` i8[m] (seconds).
+
+    While frozen, use of credit counts against the limit from before: a freeze must not look like worse use of credit.
+    """
+    owed = features[:, INDEX["owed"]]
+    income = features[:, INDEX["income_estimate"]]
+    frozen, changed = standing["frozen"], standing["limit_changed"].astype(np.int64)
+    limit = standing["limit"].astype(np.float64)
+    used_of = np.where(frozen == FROZEN, standing["limit_before_freeze"].astype(np.float64), limit)
+    without = used_of <= 0
+    utilisation = np.where(without, (owed > 0).astype(np.float64), owed / np.where(without, 1.0, used_of))
+    known = standing["limit_version"] > 0
+    days = np.clip((time - changed) / DAY, 0.0, _NEVER_DAYS)
+    to_income = np.where(income > 0, limit / np.where(income > 0, income, 1.0), 0.0)
+    columns = {
+        "limit": limit,
+        "limit_known": known,
+        "starting_limit": standing["starting_limit"],
+        "utilisation": utilisation,
+        "available_limit": np.where(frozen == OPEN, np.maximum(limit - owed, 0.0), 0.0),
+        "over_limit_ratio": np.where(known & ~without, np.maximum(utilisation - 1.0, 0.0), 0.0),
+        # What is owed has this event's purchase in it already.
+        "limit_headroom_for_event": limit - owed,
+        "grade": standing["grade"],
+        "frozen": frozen != OPEN,
+        "days_since_limit_change": np.where(changed > 0, days, _NEVER_DAYS),
+        "limit_to_income": np.minimum(to_income, _LARGEST_RATIO),
+    }
+    for name, column in columns.items():
+        features[:, INDEX[name]] = column
