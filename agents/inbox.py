@@ -1,0 +1,139 @@
+"""The partition's side of the transport: what was handed over and waits, and how much more is wanted."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from agents.alignment import Batch, Lane, cut_batch
+from agents.meters import Meters
+from agents.transport import RecordBatch
+from messages.decoding import Decoded
+
+log = logging.getLogger(__name__)
+
+#: Events that a topic may always have waiting, so that the others need not wait for its next fetch.
+ALWAYS_WANTED = 1_000
+#: Seconds after which it is said loudly that topics have to wait for another one.
+LONG_WAIT = 10.0
+
+
+class Feed(Protocol):
+    """What a partition needs of `transport.Consumer`."""
+
+    async def bounds(self, partition: int, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """First offset and end of each topic's log."""
+        ...
+
+    async def begin(self, partition: int, offsets: Mapping[str, int], ends: Mapping[str, int]) -> int:
+        """Hand over from these offsets on, under the ticket that is returned."""
+        ...
+
+    def end(self, partition: int) -> None:
+        """Hand over nothing any more."""
+        ...
+
+    def unread(self, topic: str, partition: int) -> int:
+        """Records of the log that are not handed over yet."""
+        ...
+
+    def nudge(self) -> None:
+        """There is room again."""
+        ...
+
+
+class Inbox:
+    """Lanes of one partition."""
+
+    def __init__(self, partition: int, feed: Feed, meters: Meters, most: int) -> None:
+        self._partition, self._feed, self._meters, self._most = partition, feed, meters, most
+        self._ticket = 0
+        self._lanes: dict[str, Lane] = {}
+        self._news = asyncio.Event()
+        self._held_since: dict[str, float] = {}
+
+    def open(self, ticket: int, offsets: Mapping[str, int]) -> None:
+        """Expect hand-overs of this ticket from these offsets on."""
+        self._ticket = ticket
+        self._lanes = {topic: Lane(offset) for topic, offset in offsets.items()}
+
+    def close(self) -> None:
+        """Forget everything and expect nothing."""
+        self._ticket, self._lanes = 0, {}
+
+    def expects(self, batch: RecordBatch) -> bool:
+        """Whether the hand-over belongs to the newest start. Raises RuntimeError where it does not join the last one."""
+        if batch.ticket != self._ticket:
+            return False
+        end = self._lanes[batch.topic].end
+        if batch.start != end:
+            raise RuntimeError(f"{batch.topic}[{self._partition}]: handed over from {batch.start}, expected {end}")
+        return True
+
+    def add(self, batch: RecordBatch, decoded: Decoded, acknowledge: Callable[[], None]) -> None:
+        """Append a decoded hand-over to its lane."""
+        arrived_ms = max(0, batch.records[0].timestamp or 0)
+        self._lanes[batch.topic].add(decoded.events, decoded.refused, batch.end, arrived_ms, acknowledge)
+        self._news.set()
+
+    def wants(self, topic: str) -> bool:
+        """Whether the transport should hand over more of `topic`."""
+        lane = self._lanes.get(topic)
+        if lane is None:
+            return False
+        return lane.waiting < ALWAYS_WANTED or sum(lane.waiting for lane in self._lanes.values()) < self._most
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything in the logs has been gathered."""
+        return not any(lane.waiting or self._unread(topic) for topic, lane in self._lanes.items())
+
+    def progressed(self) -> None:
+        """What is unread may have changed: look again if that was what kept the others waiting."""
+        if self._held_since:
+            self._news.set()
+
+    def wake(self) -> None:
+        """Let `gather` return."""
+        self._news.set()
+
+    async def gather(self, seconds: float) -> Batch | None:
+        """The next batch; None when there is none within `seconds`, or after `wake`."""
+        batch = self._cut()
+        if batch is None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                return None
+            batch = self._cut()
+        return batch
+
+    def report(self, meters: Meters) -> None:
+        """Tell how much is unread or waiting."""
+        for topic, lane in self._lanes.items():
+            meters.unread(topic, self._partition, self._unread(topic) + lane.waiting)
+
+    def _cut(self) -> Batch | None:
+        self._news.clear()
+        batch, holding = cut_batch(self._lanes, self._unread, self._most)
+        self._note(holding)
+        if batch is not None:
+            self._feed.nudge()
+        return batch
+
+    def _unread(self, topic: str) -> int:
+        return self._feed.unread(topic, self._partition)
+
+    def _note(self, holding: Sequence[str]) -> None:
+        now = asyncio.get_running_loop().time()
+        for topic in holding:
+            since = self._held_since.get(topic)
+            if since is None:
+                self._meters.held_back(topic)
+            elif now - since > LONG_WAIT:
+                log.warning("%s[%d] is not being read; the partition waits for it", topic, self._partition)
+                since = None
+            self._held_since[topic] = now if since is None else since
+        for topic in self._held_since.keys() - set(holding):
+            del self._held_since[topic]

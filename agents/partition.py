@@ -1,0 +1,255 @@
+"""One partition's life: publish what a predecessor left, then decide, commit, publish and acknowledge batches."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from agents.alignment import Batch
+from agents.inbox import Feed, Inbox
+from agents.patience import Backoff, until_stored
+from agents.ports import Deps
+from agents.starts import Logs, starting_offsets
+from agents.transport import RecordBatch, Revoked
+from messages.columns import Events, Source
+from messages.inputs import USER_TOPICS
+from store.contract import Commit, Header, StaleOwner, StoreUnavailable, TopicPosition
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+#: More users than a partition has.
+_ALL = 1 << 31
+#: Wait before a partition is opened again after somebody else moved it: who lost it hears of that within a session.
+STALE_SECONDS = (0.5, 4.0)
+
+
+@dataclass(slots=True)
+class _Held:
+    """What the owner knows of the partition as of its last commit."""
+
+    header: Header
+    position: dict[str, TopicPosition]  # where every topic goes on
+    stored: dict[str, TopicPosition]  # what of it the store has
+
+
+class Partition:
+    """Owns one partition number across all user-keyed topics for as long as `live` runs."""
+
+    def __init__(self, number: int, deps: Deps, feed: Feed, logs: Logs, fail: Callable[[BaseException], None]) -> None:
+        self.number = number
+        self._deps, self._feed, self._logs = deps, feed, logs
+        self._fail = fail
+        self._view = deps.store.partition(number)
+        self._residents = deps.residents(self._view)
+        self._inbox = Inbox(number, feed, deps.meters, deps.batch_size)
+        self._sources: dict[str, Source] = {}
+        self._held = _Held(Header(), {}, {})
+        self._stopping = False
+
+    # --- called by the monitor
+
+    async def live(self) -> None:
+        """Until the partition is taken away, or `stop`; never raises: what cannot be recovered goes to `fail`."""
+        backoff = Backoff(*STALE_SECONDS)
+        try:
+            while not self._stopping:
+                try:
+                    await self._own()
+                except StaleOwner as stale:
+                    log.warning("partition %d: %s; dropping cache and batch", self.number, stale)
+                    self._deps.meters.stale_owner()
+                    self._drop()
+                    await backoff.wait()
+        except Revoked:
+            log.info("partition %d was taken away while it was starting", self.number)
+        except Exception as error:  # noqa: BLE001 - Faust acknowledges what raises
+            self._fail(error)
+        finally:
+            self._drop()
+            await self._view.close()
+
+    def stop(self) -> None:
+        """End `live` after the batch in hand."""
+        self._stopping = True
+        self._inbox.wake()
+
+    def wants(self, topic: str) -> bool:
+        """Whether the transport should hand over more of `topic`."""
+        return self._inbox.wants(topic)
+
+    def progressed(self) -> None:
+        """The transport has looked again at what is unread."""
+        self._inbox.progressed()
+
+    def deliver(self, batch: RecordBatch, acknowledge: Callable[[], None]) -> None:
+        """Take in a hand-over of the transport; one that was meant for an earlier start is dropped."""
+        if self._inbox.expects(batch):
+            decoded = self._deps.decoder.decode(self._sources[batch.topic], batch.records)
+            self._inbox.add(batch, decoded, acknowledge)
+            self._deps.meters.fetched(batch.topic, len(batch.records))
+
+    # --- the life
+
+    async def _own(self) -> None:
+        await self._deps.broadcasts.read()
+        opened = await self._stored(self._view.open)
+        await self._deps.publisher.publish(opened.outbox)
+        self._held = _Held(opened.header, dict(opened.position), dict(opened.position))
+        await self._begin()
+        self._deps.health.starting.discard(self.number)
+        while not self._stopping:
+            batch = await self._inbox.gather(self._deps.tick_seconds)
+            if batch is not None:
+                await self._handle(batch)
+            elif self._deps.time_mode == "clock" and self._inbox.caught_up:
+                await self._tick()
+
+    async def _begin(self) -> None:
+        topics = list(USER_TOPICS)
+        epochs = await self._logs.epochs(topics)
+        bounds = await self._logs.bounds(self._feed, self.number, topics)
+        offsets = starting_offsets(self.number, self._held.position, bounds, epochs, self._deps.meters)
+        self._held.position = {topic: TopicPosition(offset, epochs[topic]) for topic, offset in offsets.items()}
+        self._sources = {topic: Source(topic, self.number, epochs[topic]) for topic in topics}
+        ticket = await self._feed.begin(self.number, offsets, {topic: end for topic, (_, end) in bounds.items()})
+        self._inbox.open(ticket, offsets)
+
+    def _drop(self) -> None:
+        self._feed.end(self.number)
+        self._inbox.close()
+        self._residents.clear()
+
+    async def _handle(self, batch: Batch) -> None:
+        for refusal in batch.refused:
+            self._deps.meters.refused(refusal.source.topic, refusal.error)
+        await self._deps.publisher.publish([self._deps.dead_letter(refusal) for refusal in batch.refused])
+        self._deps.reached("dead-letters")
+        live = self._deps.time_mode == "clock" and self._inbox.caught_up
+        await self._apply(batch, self._deps.clock_ms() if live else 0)
+        self._inbox.report(self._deps.meters)
+
+    async def _tick(self) -> None:
+        """Timers without events: only the clock moves."""
+        clock = self._deps.clock_ms()
+        until = self._reach(Events.empty(), clock)
+        if await self._stored(lambda: self._view.due(until, 1)):
+            await self._apply(Batch(Events.empty(), [], {}, 0), clock)
+
+    async def _apply(self, batch: Batch, clock: int) -> None:
+        """Decide and commit `batch`; in parts where more timers come due within it than fit into one commit."""
+        most = self._deps.batch_size
+        until = self._reach(batch.events, clock)
+        due = await self._stored(lambda: self._view.due(until, most + 1))
+        if len(due) <= most:
+            await self._decide(batch, clock, due)
+        elif len(batch.events) > 1:
+            for half in batch.halves():
+                await self._apply(half, clock if half.positions is batch.positions else 0)
+        else:
+            await self._fire_until(until)
+            await self._decide(batch, clock, await self._stored(lambda: self._view.due(until, most)))
+
+    async def _fire_until(self, until: int) -> None:
+        """Fire timers in their order, as many at once as fit, before the one event that makes them all due."""
+        most = self._deps.batch_size
+        while True:
+            low, high = 0, until
+            while low < high:  # the last second up to which they fit
+                middle = (low + high + 1) // 2
+                fits = len(await self._stored(lambda: self._view.due(middle, most + 1))) <= most  # noqa: B023
+                low, high = (middle, high) if fits else (low, middle - 1)
+            if low == until:
+                return
+            due = await self._stored(lambda: self._view.due(low, most))  # noqa: B023
+            if not due:  # more than fit in a single second
+                low += 1
+                due = await self._stored(lambda: self._view.due(low, _ALL))  # noqa: B023
+            lateness = self._deps.broadcasts.in_force().policy.terms.allowed_lateness
+            await self._decide(Batch(Events.empty(), [], {}, 0), (low + lateness) * 1000, due)
+
+    def _reach(self, events: Events, clock: int) -> int:
+        """The watermark after `events`, seconds: timers up to there come due."""
+        newest = max(int(events.columns["time"].max()) if len(events) else 0, clock // 1000)
+        return max(self._held.header.watermark, newest - self._deps.broadcasts.in_force().policy.terms.allowed_lateness)
+
+    async def _decide(self, batch: Batch, clock: int, due: list[str]) -> None:
+        deps, events, held = self._deps, batch.events, self._held
+        begun = asyncio.get_running_loop().time()
+        in_force = deps.broadcasts.in_force()
+        rows = await self._stored(lambda: self._residents.rows([*events.users, *due]))
+        events.columns["row"] = rows[: len(events)]
+        records = self._residents.records
+        outcome = deps.decide(
+            records, events, self._residents.users, in_force, held.header.watermark, clock, rows[len(events) :]
+        )
+        deps.reached("decided")
+
+        touched, retired = outcome.touched, np.asarray(outcome.retired, np.uint32)
+        names = self._residents.users_of(touched)
+        commit = Commit(
+            header=Header(
+                watermark=outcome.watermark,
+                clock=clock,
+                policy=in_force.policy.version,
+                market=in_force.market.version,
+                model=in_force.model.version,
+                commits=held.header.commits + 1,
+            ),
+            position=_moved(held.position, batch.positions),
+            timers=dict(zip(names, records["next_timer"][touched].tolist(), strict=True)),
+            records=self._residents.packed(touched),
+            retired=self._residents.users_of(retired),
+            outbox=tuple(outcome.decisions),
+        )
+        await self._commit(commit)
+        self._residents.forget(retired)
+        deps.reached("committed")
+        duplicates = int(np.count_nonzero(outcome.disposition == 0))
+        deps.meters.committed(len(events), duplicates, len(due), asyncio.get_running_loop().time() - begun)
+        deps.meters.counted(outcome.counts)
+        await deps.publisher.publish(commit.outbox)
+        deps.reached("published")
+        if outcome.limits:
+            views = [deps.limit_view(limit) for limit in outcome.limits]
+            await self._stored(lambda: deps.store.project_limits(views))
+        if batch.arrived_ms > 0:
+            deps.meters.answered(max(0, deps.clock_ms() - batch.arrived_ms) / 1000)
+        batch.acknowledge()
+        deps.reached("acknowledged")
+
+    async def _commit(self, commit: Commit) -> None:
+        """Commit once, whatever the store's replies are. Raises StaleOwner."""
+        backoff, before = Backoff(), (self._held.header, self._held.stored)
+        after = (commit.header, {**self._held.stored, **commit.position})
+        while True:
+            try:
+                await self._view.commit(commit)
+                break
+            except StoreUnavailable as error:
+                log.warning("partition %d: commit %d: %s", self.number, commit.header.commits, error)
+                self._deps.health.set_store(False)
+                self._deps.meters.retried("store")
+            await backoff.wait()
+            opened = await self._stored(self._view.open)
+            found = (opened.header, dict(opened.position))
+            if found == after and tuple(opened.outbox) == tuple(commit.outbox):
+                break  # it had happened
+            if found != before:
+                raise StaleOwner("the store holds neither this commit nor the one before it")
+        self._deps.health.set_store(True)
+        self._held = _Held(commit.header, dict(commit.position), after[1])
+
+    async def _stored(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        return await until_stored(call, self._deps.meters, self._deps.health.set_store)
+
+
+def _moved(position: Mapping[str, TopicPosition], offsets: Mapping[str, int]) -> dict[str, TopicPosition]:
+    return {
+        topic: TopicPosition(offsets[topic], known.epoch) if topic in offsets else known
+        for topic, known in position.items()
+    }

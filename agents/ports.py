@@ -1,0 +1,169 @@
+"""What a worker is put together from; `app` gives it, tests replace parts of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.health import Health
+from agents.meters import Meters, SilentMeters
+from agents.publishing import Publisher
+from messages.columns import Events, Source
+from messages.decoding import Decoded, RawRecord
+from messages.message import Message
+from messages.verdict import Refusal
+from store.contract import LimitView, PartitionStore, Store
+
+
+class Decoder(Protocol):
+    """`messages.decoding.Decoder`."""
+
+    def decode(self, source: Source, records: Sequence[RawRecord]) -> Decoded:
+        """Columns of the acceptable events, and the refused records."""
+        ...
+
+
+class Versioned(Protocol):
+    """A policy, market or model."""
+
+    @property
+    def version(self) -> str:
+        """Names its content."""
+        ...
+
+
+class Terms(Protocol):
+    """`features.terms.Terms`."""
+
+    @property
+    def allowed_lateness(self) -> int:
+        """Seconds of event time."""
+        ...
+
+
+class Policy(Versioned, Protocol):
+    """`policy.policy.Policy`."""
+
+    @property
+    def terms(self) -> Terms:
+        """The constants of the kernels."""
+        ...
+
+
+class InForce(Protocol):
+    """`decisions.in_force.InForce`."""
+
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def market(self) -> Versioned: ...
+    @property
+    def model(self) -> Versioned: ...
+
+
+class Broadcasts(Protocol):
+    """Where policy, market and model come from: `agents.broadcasts.Broadcasts`."""
+
+    async def start(self) -> None:
+        """Begin to read."""
+        ...
+
+    async def stop(self) -> None:
+        """Read no more."""
+        ...
+
+    async def read(self) -> None:
+        """Return once everything published before the start was read."""
+        ...
+
+    def in_force(self) -> InForce:
+        """What the next batch takes."""
+        ...
+
+
+class Outcome(Protocol):
+    """`decisions.decide.Outcome`: rows are those of the records that `decide` was given."""
+
+    @property
+    def touched(self) -> NDArray[np.uint32]: ...
+    @property
+    def retired(self) -> Sequence[int] | NDArray[np.uint32]: ...
+    @property
+    def decisions(self) -> Sequence[Message]: ...
+    @property
+    def limits(self) -> Sequence[Any]: ...
+    @property
+    def watermark(self) -> int: ...
+    @property
+    def disposition(self) -> NDArray[np.uint8]: ...
+    @property
+    def counts(self) -> Any: ...
+
+
+class Decide(Protocol):
+    """`decisions.decide.decide`."""
+
+    def __call__(
+        self,
+        records: NDArray[np.void],
+        events: Events,
+        users: Sequence[str],
+        in_force: Any,
+        watermark: int,
+        clock: int,
+        rows_due: NDArray[np.uint32],
+    ) -> Outcome:
+        """Advance `records` in place and decide."""
+        ...
+
+
+class Residents(Protocol):
+    """`store.residents.Residents`."""
+
+    @property
+    def records(self) -> NDArray[np.void]: ...
+    @property
+    def users(self) -> Sequence[str]: ...
+    async def rows(self, users: Sequence[str]) -> NDArray[np.uint32]: ...
+    def users_of(self, rows: NDArray[np.uint32]) -> list[str]: ...
+    def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]: ...
+    def forget(self, rows: NDArray[np.uint32]) -> None: ...
+    def clear(self) -> None: ...
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def _nothing(_: str) -> None:
+    """Stand where a fault test may end the process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """A worker's parts.
+
+    `limit_view` turns an entry of `Outcome.limits` into the store's view.
+    `reached` hears the named points of a batch's way: "dead-letters", "decided", "committed", "published",
+    "acknowledged".
+    """
+
+    store: Store
+    residents: Callable[[PartitionStore], Residents]
+    decoder: Decoder
+    decide: Decide
+    broadcasts: Broadcasts
+    publisher: Publisher
+    dead_letter: Callable[[Refusal], Message]
+    limit_view: Callable[[Any], LimitView]
+    meters: Meters = field(default_factory=SilentMeters)
+    health: Health = field(default_factory=Health)
+    clock_ms: Callable[[], int] = now_ms
+    reached: Callable[[str], None] = _nothing
+    time_mode: Literal["clock", "event"] = "clock"
+    batch_size: int = 8_000
+    tick_seconds: float = 1.0

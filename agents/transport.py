@@ -1,0 +1,326 @@
+"""A Faust transport that hands over one message per partition's record batch and loses none at rebalances.
+
+Faust's own consumer awaits every record alone, and books every hole in the offsets as acknowledged. This one chains
+offsets instead: per owned partition it keeps the next offset to hand over, set by an explicit seek when the
+partition's owner starts it. What was fetched and is not handed over is sought back; a batch that starts above the
+expected offset is believed only when it starts there again after a seek. Every start of an owner has a *ticket*, which
+ends at the next revocation or start: what was handed over under an earlier ticket is neither taken in nor committed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+log = logging.getLogger(__name__)
+
+#: Name of the transport in Faust's broker URLs (the entry point in pyproject.toml): `duewatch://host:port`.
+SCHEME = "duewatch"
+
+
+class Revoked(Exception):
+    """The partition was taken away while its owner was starting it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Records of one topic partition; it covers the offsets from `start` up to, not including, `end`."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    records: Sequence[Any]
+    ticket: int
+
+
+class Intake(Protocol):
+    """The side that takes the batches in; `agents.monitor` sets it as `app.intake`."""
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """False while the partition has enough to do."""
+        ...
+
+    def progressed(self) -> None:
+        """A fetch has ended: what is unread may have changed."""
+        ...
+
+    def sought_back(self, topic: str) -> None:
+        """A fetch was not delivered."""
+        ...
+
+    def skipped(self, topic: str, offsets: int, *, lost: bool) -> None:
+        """A hole was believed."""
+        ...
+
+
+class RecordBatches(Schema[Any, Any]):
+    """Passes a message's RecordBatch through, undecoded."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """The function that makes an event of a message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(None, message.value, None, message)
+
+        return decode
+
+
+class Consumer(driver.Consumer):
+    """Fetches, chains offsets and commits what is finished."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._era = 0  # counts revocations
+        self._tickets = 0  # given out so far
+        self._ticket: dict[TP, int] = {}
+        self._next: dict[TP, int] = {}  # the next offset to hand over
+        self._finished: dict[TP, int] = {}  # one past the last batch that was acknowledged
+        self._looked: dict[TP, int] = {}  # where a hole was found once
+        self._end: dict[TP, int] = {}  # end of the log, as last seen
+        self._reached: dict[TP, int] = {}  # how far the log is read, markers without records included
+        self._wanted: set[TP] = set()  # shared with the fetch in flight, never empty while one is
+        self._room = asyncio.Event()
+
+    @property
+    def _intake(self) -> Intake:
+        intake: Intake = cast(Any, self.app).intake
+        return intake
+
+    # --- for the owner of a partition
+
+    async def bounds(self, partition: int, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """First offset and end of each topic's log. Raises aiokafka.errors.KafkaError."""
+        tps = [TP(topic, partition) for topic in topics]
+        first, end = await self.earliest_offsets(*tps), await self.highwaters(*tps)
+        return {tp.topic: (first[tp], end[tp]) for tp in tps}
+
+    async def begin(self, partition: int, offsets: Mapping[str, int], ends: Mapping[str, int]) -> int:
+        """Hand over from these offsets on, under the ticket that is returned.
+
+        Raises Revoked when a rebalance came in between.
+        """
+        era = self._era
+        starts = {TP(topic, partition): offset for topic, offset in offsets.items()}
+        try:
+            await self._seek_all(starts)
+        except IllegalStateError as error:
+            raise Revoked from error
+        if era != self._era:
+            raise Revoked
+        self._tickets += 1
+        for tp, offset in starts.items():
+            self._forget(tp)
+            self._ticket[tp], self._next[tp], self._end[tp] = self._tickets, offset, ends[tp.topic]
+        self.nudge()
+        return self._tickets
+
+    def end(self, partition: int) -> None:
+        """Hand over nothing more of this partition until it begins again."""
+        for tp in [tp for tp in self._next if tp.partition == partition]:
+            self._forget(tp)
+
+    def unread(self, topic: str, partition: int) -> int:
+        """Records of the log that are not handed over yet, as far as the newest fetch knows."""
+        tp = TP(topic, partition)
+        return max(0, self._end.get(tp, 0) - max(self._next.get(tp, 0), self._reached.get(tp, 0)))
+
+    def nudge(self) -> None:
+        """There is room again: partitions that were left out of the fetch in flight join it."""
+        self._room.set()
+        joining = self._wanted_now() - self._wanted
+        if joining and self._wanted:
+            self._thread.thread_loop.call_soon_threadsafe(self._join_fetch, joining)
+
+    def _forget(self, tp: TP) -> None:
+        for known in (self._ticket, self._next, self._finished, self._looked, self._end, self._reached):
+            known.pop(tp, None)
+
+    # --- fetching
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """End the era before anything else is done about the rebalance."""
+        self._era += 1
+        for tp in list(self._next):
+            self._forget(tp)
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Nothing: Faust calls this once per assignment, here every partition's owner calls `begin`."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Hand over what was fetched, one message per partition."""
+        for tp, records in (await self._fetch(timeout)).items():
+            batch = await self._chain(tp, records)
+            if batch is not None and not self.should_stop:
+                self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
+                yield tp, self._message(tp, batch)
+        self._look_around()
+        self._intake.progressed()
+
+    async def _fetch(self, timeout: float) -> Mapping[TP, Sequence[Any]]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow.wait())
+        self._room.clear()
+        wanted = self._wanted_now()
+        if self.should_stop or not wanted:
+            await self.wait(self._room.wait(), timeout=timeout)
+            return {}
+        self._wanted = wanted
+        try:
+            fetched: Mapping[TP, Sequence[Any]] = await self._getmany(wanted, timeout)
+        finally:
+            self._wanted = set()
+        return fetched or {}
+
+    def _wanted_now(self) -> set[TP]:
+        wants = self._intake.wants
+        return {tp for tp in self._next if tp in self._active_partitions and wants(tp.topic, tp.partition)}
+
+    def _join_fetch(self, joining: set[TP]) -> None:
+        """In the consumer's thread: aiokafka filters by this very set each time that its waiter wakes up."""
+        wanted = self._wanted
+        if wanted:
+            wanted |= joining
+            for waiter in list(self._thread._ensure_consumer()._fetcher._fetch_waiters):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _chain(self, tp: TP, records: Sequence[Any]) -> RecordBatch | None:
+        wanted = self._next.get(tp)
+        if wanted is None or not records:
+            return None  # its owner will seek
+        first: int = records[0].offset
+        if not self.flow_active:
+            await self._seek_back(tp, wanted)
+            return None
+        if first > wanted:
+            if self._looked.get(tp) != wanted:
+                self._looked[tp] = wanted
+                await self._seek_back(tp, wanted)
+                return None
+            if not await self._believe_hole(tp, wanted, first):
+                return None
+        elif first < wanted:
+            records = [record for record in records if record.offset >= wanted]
+            if not records:
+                return None
+        self._looked.pop(tp, None)
+        end: int = records[-1].offset + 1
+        self._next[tp] = end
+        return RecordBatch(tp.topic, tp.partition, wanted, end, records, self._ticket[tp])
+
+    async def _seek_back(self, tp: TP, offset: int) -> None:
+        try:
+            await self._seek_all({tp: offset})
+        except IllegalStateError:
+            return  # it was taken away: the next owner starts at the store's position
+        self._intake.sought_back(tp.topic)
+
+    async def _believe_hole(self, tp: TP, wanted: int, first: int) -> bool:
+        """Tell a hole in the log from records that were deleted; False when the partition was lost meanwhile."""
+        ticket = self._ticket.get(tp)
+        try:
+            earliest = (await self.earliest_offsets(tp))[tp]
+        except KafkaError:
+            self._looked.pop(tp, None)  # look again: nothing is skipped without knowing why
+            await self._seek_back(tp, wanted)
+            return False
+        if ticket != self._ticket.get(tp):
+            return False
+        lost = earliest > wanted
+        if lost:
+            log.critical("%s[%d]: offsets %d to %d were deleted before they were read", *tp, wanted, earliest - 1)
+        self._intake.skipped(tp.topic, first - wanted, lost=lost)
+        return True
+
+    def _look_around(self) -> None:
+        """Between two fetches nothing is in flight: aiokafka's positions are what was handed over, or has no records."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if assignment is None:
+            return
+        for tp, following in self._next.items():
+            state = assignment.tps and assignment._tp_state.get(TopicPartition(*tp))
+            if state and state.highwater is not None and state.has_valid_position:
+                self._end[tp] = state.highwater
+                self._reached[tp] = max(following, state.position)
+
+    def _message(self, tp: TP, batch: RecordBatch) -> Any:
+        last = batch.records[-1]
+        make: Any = ConsumerMessage
+        seconds = (last.timestamp or 0) / 1000.0
+        return make(
+            batch.topic, batch.partition, last.offset, seconds, last.timestamp_type, (), None, batch, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def _seek_all(self, offsets: Mapping[TP, int]) -> None:
+        async def seek() -> None:
+            consumer = self._thread._ensure_consumer()
+            for tp, offset in offsets.items():
+                consumer.seek(TopicPartition(*tp), offset)
+
+        await self._thread.call_thread(seek)
+
+    # --- acknowledging and committing: the group's offsets serve lag tools only, the store's position counts
+
+    def ack(self, message: Any) -> bool:
+        """Reached through `stream.noack().events()` and `event.ack()` only: the plain iterator inlines its own."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        batch: RecordBatch = message.value
+        if batch.ticket == self._ticket.get(message.tp):
+            self._finish(message.tp, batch.end)
+            self._n_acked += 1
+        return True
+
+    def _finish(self, tp: TP, end: int) -> None:
+        self._finished[tp] = max(self._finished.get(tp, 0), end)
+        self._acked[tp] = [end]  # Faust looks here for partitions that have something to commit
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._acked[tp] = []
+        return self._finished.pop(tp, None)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        return
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        tickets = dict(self._ticket)
+        due = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+
+        async def commit() -> None:
+            await self._thread._ensure_consumer().commit(due)
+
+        try:
+            await self._thread.call_thread(commit)
+        except KafkaError as error:
+            log.warning("offsets not committed, the next commit will tell: %r", error)
+            for tp, offset in offsets.items():
+                if tp in tickets and tickets[tp] == self._ticket.get(tp):
+                    self._finish(tp, offset)
+            return False
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust's livelock detector counts single records."""
+
+
+class Transport(driver.Transport):
+    """What Faust finds under the entry point."""
+
+    Consumer = Consumer
