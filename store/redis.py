@@ -34,6 +34,8 @@ __all__ = ["RedisAddress", "RedisStore"]
 #: nor one that reached the same offsets another way after Redis came back with an older state.
 _TOKEN = b""
 
+_READ_ATTEMPTS = 20
+
 _NEWER_LIMIT_WINS = b"""
 local known = redis.call('HGET', KEYS[1], 'version')
 if known and tonumber(known) >= tonumber(ARGV[2]) then return 0 end
@@ -61,17 +63,7 @@ class RedisPartition:
 
         Raises CorruptState where something is damaged, missing or of a newer form, and StoreUnavailable.
         """
-        replies = await self._ask(
-            (b"UNWATCH",),
-            (b"MULTI",),
-            (b"HGETALL", self._position_key),
-            (b"GET", self._header_key),
-            (b"LRANGE", self._outbox_key, b"0", b"-1"),
-            (b"ZCARD", self._timers_key),
-            (b"EXEC",),
-        )
-        found = self._results(replies[-1])
-        position, header = _pairs(found[0]), found[1]
+        position, header, outbox = await self._read_whole()
         if bool(position) != (header is not None):
             missing = self._header_key if position else self._position_key
             raise CorruptState(f"{_text(missing)}: is missing, though the rest of the partition is there")
@@ -82,10 +74,31 @@ class RedisPartition:
                 for topic, stored in position.items()
                 if topic != _TOKEN
             },
-            outbox=[decode_message(stored, _text(self._outbox_key)) for stored in found[2]],
+            outbox=[decode_message(stored, _text(self._outbox_key)) for stored in outbox],
         )
         self._seen = position
         return opened
+
+    async def _read_whole(self) -> tuple[dict[bytes, bytes], bytes | None, list[bytes]]:
+        """Read the stored position, header and outbox as one commit left them.
+
+        Not by MULTI, which a server without memory refuses even for reads: a position with an unchanged token before
+        and after says as much.
+        """
+        for _ in range(_READ_ATTEMPTS):
+            _, before, header, outbox, _, after = await self._ask(
+                (b"UNWATCH",),
+                (b"HGETALL", self._position_key),
+                (b"GET", self._header_key),
+                (b"LRANGE", self._outbox_key, b"0", b"-1"),
+                (b"ZCARD", self._timers_key),  # only to learn of a key of a wrong type before the first commit
+                (b"HGETALL", self._position_key),
+            )
+            if _pairs(before) == _pairs(after):
+                return _pairs(before), header, outbox
+        raise StoreUnavailable(
+            f"{_text(self._position_key)}: moved during each of {_READ_ATTEMPTS} attempts to read it"
+        )
 
     async def load(self, users: Sequence[str]) -> list[bytes | None]:
         """Packed records in the order of `users`; None where there is none."""
@@ -120,7 +133,9 @@ class RedisPartition:
         replies = await self._ask((b"MULTI",), *self._steps(commit, moved), (b"EXEC",), continued=True)
         if replies[-1] is None:
             raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it during the commit")
-        self._results(replies[-1])
+        for reply in replies[-1]:
+            if isinstance(reply, Exception):
+                raise CorruptState(f"{self._tag} a part of a commit was refused: {reply}")
         self._seen = {**self._seen, **moved}
 
     def _steps(self, commit: Commit, moved: Mapping[bytes, bytes]) -> Iterator[Command]:
@@ -162,8 +177,7 @@ class RedisPartition:
     async def close(self) -> None:
         """Give the connection back; the view must be opened again before it commits."""
         self._seen = None
-        if self._link is not None:
-            await self._link.close()
+        await self._release()
 
     def _record_key(self, user: str) -> bytes:
         return (self._record_prefix + user).encode()
@@ -172,22 +186,17 @@ class RedisPartition:
         try:
             server = await self._servers.locate(self._position_key)
             if self._link is None or self._link.server != server:
-                if self._link is not None:
-                    await self._link.close()
-                self._link = Link(self._servers.address, server)
+                await self._release()
+                self._link = self._servers.link(server)
             return await self._link.ask(*commands, continued=continued)
         except StoreUnavailable:
             self._servers.forget()
             raise
 
-    def _results(self, replies: Sequence[Any] | None) -> Sequence[Any]:
-        """Return the replies of a transaction; one that is an error means that a key holds what it should not."""
-        for reply in replies or ():
-            if isinstance(reply, Exception):
-                raise CorruptState(f"{self._tag} {reply}")
-        if replies is None:
-            raise StoreUnavailable(f"{self._tag} the read was interrupted")
-        return replies
+    async def _release(self) -> None:
+        if self._link is not None:
+            await self._servers.release(self._link)
+            self._link = None
 
 
 class RedisStore:
@@ -234,10 +243,9 @@ class RedisStore:
             await self._ask(server, (b"PING",))
 
     async def close(self) -> None:
-        """Close this store's own connections; each partition's view closes its own."""
-        for link in self._links.values():
-            await link.close()
+        """Close all connections, those of the partitions' views included."""
         self._links.clear()
+        await self._servers.close()
 
     def _limit_key(self, user: str) -> bytes:
         return self._servers.address.key(f"limit:{user}").encode()
@@ -245,7 +253,7 @@ class RedisStore:
     async def _ask(self, server: Server, *commands: Command) -> list[Any]:
         link = self._links.get(server)
         if link is None:
-            link = self._links[server] = Link(self._servers.address, server)
+            link = self._links[server] = self._servers.link(server)
         try:
             return await link.ask(*commands)
         except StoreUnavailable:
