@@ -8,7 +8,7 @@ Classes are not reweighted, so the probability keeps its meaning.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,22 +60,33 @@ class Learner:
         self._regression._weights = VectorDict(dict(weights), self._regression.initializer)
 
     def learn(self, vector: NDArray[np.floating[Any]], label: bool) -> None:
-        """Learns one matured example: inputs [len(INPUTS)] in the order of `INPUTS`, as scored; True for a default.
+        """Learns one matured example; see `learn_many`."""
+        self.learn_many(np.asarray(vector)[None], [label])
 
-        A vector that is not finite teaches nothing: it is counted in `refused`.
+    def learn_many(self, vectors: NDArray[np.floating[Any]], labels: Sequence[bool]) -> None:
+        """Learns matured examples one after the other.
+
+        `vectors` [n, at least len(INPUTS)] are inputs in the order of `INPUTS`, as scored (more columns are ignored),
+        `labels` [n] True for a default. A vector that is not finite teaches nothing: it is counted in `refused`.
+        Raises `OtherSchema` for fewer columns.
         """
-        inputs = np.asarray(vector[: len(INPUTS)], np.float64)
-        if len(inputs) != len(INPUTS):
-            raise OtherSchema(f"expected {len(INPUTS)} inputs, got {len(inputs)}")
-        if not np.isfinite(inputs).all():
-            self.refused += 1
-            return
-        x = dict(zip(REGRESSORS, regressors(inputs[None])[:, 0].tolist(), strict=True))
+        inputs = np.asarray(vectors, np.float64)[:, : len(INPUTS)]
+        if inputs.shape[1] != len(INPUTS):
+            raise OtherSchema(f"expected {len(INPUTS)} inputs, got {inputs.shape[1]}")
+        finite = np.asarray(np.isfinite(inputs).all(axis=1))
+        columns = regressors(np.where(finite[:, None], inputs, 0.0)).T.tolist()
+        for values, label, usable in zip(columns, labels, finite.tolist(), strict=True):
+            if usable:
+                self._learn_one(dict(zip(REGRESSORS, values, strict=True)), bool(label))
+            else:
+                self.refused += 1
+
+    def _learn_one(self, x: dict[str, float], label: bool) -> None:
         self._log_loss += _log_loss(self.predict(x), label)
         self._scorecard_log_loss += _log_loss(1.0 / (1.0 + math.exp(-x["scorecard"])), label)
         self._pipeline.learn_one(x, label)
         self.examples += 1
-        self.positives += bool(label)
+        self.positives += label
 
     def predict(self, x: Mapping[str, float]) -> float:
         """River's own probability for named regressors: what the compiled model is tested against."""
