@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisions.envelope import seal
-from decisions.examples import forget, mature, still_open
+from decisions.examples import mature
 from decisions.in_force import InForce
 from decisions.outcome import Limit, Outcome, Scores
 from features.catalogue import INDEX
@@ -15,8 +15,6 @@ from features.kernel import Advanced, advance
 from messages.columns import Events
 from policy.judge import Judged, judge
 from policy.row import Draft
-
-_NO_ROWS = np.zeros(0, np.uint32)
 
 
 def decide(
@@ -26,21 +24,19 @@ def decide(
     in_force: InForce,
     watermark: int,
     clock: int = 0,
-    rows_due: NDArray[np.uint32] = _NO_ROWS,
+    rows_due: NDArray[np.uint32] | None = None,
 ) -> Outcome:
     """Advance the users' records by a batch of events and decide what follows from it.
 
-    `records` RECORD[u] are changed in place; `events.columns["row"]` and `rows_due` (users whose timers may be due)
-    are rows of it, and `users[row]` is the user's id. `watermark` is in seconds of event time; `clock` is what counts
-    as now in milliseconds, or 0 for event time only. No I/O, no randomness, no other time: the same arguments give the
-    same bytes, and so does a stream however it is cut into batches.
+    `records` RECORD[u] are changed in place; `events.columns["row"]` and `rows_due` (users whose timers may be due;
+    None: all) are rows of it, and `users[row]` is the user's id. `watermark` is in seconds of event time; `clock` is
+    what counts as now in milliseconds, or 0 for event time only. No I/O, no randomness, no other time: the same
+    arguments give the same bytes, and so does a stream however it is cut into batches.
     """
     policy, model, market = in_force.policy, in_force.model, in_force.market
-    open_examples = still_open(records, np.union1d(events.columns["row"], rows_due).astype(np.uint32))
     advanced = advance(records, events.columns, watermark, policy.terms, market, clock, rows_due)
     judged = judge(records, advanced, events, users, policy, model)
-    matured = mature(records, open_examples, advanced, users, model)
-    forget(records, open_examples)
+    matured = mature(records, advanced, users, model)
 
     drafts = sorted(judged.drafts + matured.drafts, key=lambda found: found[0])
     counts = Counter((draft.topic, draft.label, draft.outcome) for _, draft in drafts)

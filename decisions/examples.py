@@ -8,29 +8,9 @@ from numpy.typing import NDArray
 
 from decisions.outcome import Example
 from features.catalogue import INDEX
-from features.kernel import Advanced
+from features.kernel import LABEL_POSITIVE, Advanced
 from policy.row import Draft
 from scoring.model import Model
-
-_POSITIVE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """The examples that were open before the batch: when each was scored (s), and with which inputs."""
-
-    rows: NDArray[np.uint32]
-    scored: NDArray[np.int64]
-
-    def of(self, row: int) -> int:
-        """When the open example of `row` was scored; 0 where none was open."""
-        position = int(np.searchsorted(self.rows, row))
-        return int(self.scored[position]) if position < len(self.rows) and self.rows[position] == row else 0
-
-
-def still_open(records: NDArray[np.void], rows: NDArray[np.uint32]) -> Open:
-    """Note what is open in `rows` (ascending): the kernel forgets the time when it closes an example."""
-    return Open(rows, records["example_opened"][rows].astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +19,49 @@ class Matured:
 
     examples: list[Example]
     drafts: list[tuple[int, Draft]]
-    dropped: int
+    dropped: int  # of them, scored with other inputs than the model's: of no use to it
 
 
-def mature(records: NDArray[np.void], before: Open, advanced: Advanced, users: Sequence[str], model: Model) -> Matured:
-    """Store the vectors of examples opened in these rows and hand out those whose labels matured, in the rows' order.
+def mature(records: NDArray[np.void], advanced: Advanced, users: Sequence[str], model: Model) -> Matured:
+    """Keep the vectors of examples opened in the rows of `advanced`, hand out those whose labels matured, in order.
 
-    A vector that was scored with other inputs than the model's is of no use to it: such are counted as dropped.
+    Works on the records in place; vectors that nothing refers to any more are wiped, so that a record's bytes depend
+    only on what is open.
     """
-    examples: list[Example] = []
-    drafts: list[tuple[int, Draft]] = []
+    found = Matured([], [], 0)
     dropped = 0
     columns = [INDEX[name] for name in model.inputs]
-    opened_at: dict[int, int] = {}
-    for index in np.flatnonzero(advanced.opened | (advanced.label > 0)).tolist():
-        row, time = int(advanced.row[index]), int(advanced.time[index])
-        record = records[row]
+    indices = np.flatnonzero(advanced.opened | (advanced.label > 0)).tolist()
+    for index in indices:
+        record = records[int(advanced.row[index])]
         if advanced.label[index]:
             if record["example_schema"] == model.schema_hash:
-                inputs = record["example_inputs"][: len(columns)].copy()
-                scored = opened_at.get(row) or before.of(row)
-                label = bool(advanced.label[index] == _POSITIVE)
-                examples.append(Example(users[row], inputs, label, scored * 1000, time * 1000))
-                drafts.append((index, _draft(model, examples[-1])))
+                example = _example(record, index, advanced, users, len(columns))
+                found.examples.append(example)
+                found.drafts.append((index, _draft(model, example)))
             else:
                 dropped += 1
+        _keep(record, 0, 0, np.zeros(0))
         if advanced.opened[index]:
-            record["example_schema"] = model.schema_hash
-            record["example_inputs"] = 0
-            record["example_inputs"][: len(columns)] = advanced.features[index, columns]
-            opened_at[row] = time
-    return Matured(examples, drafts, dropped)
+            _keep(record, int(advanced.time[index]), model.schema_hash, advanced.features[index, columns])
+    return Matured(found.examples, found.drafts, dropped)
+
+
+def _keep(record: np.void, scored: int, schema: int, inputs: NDArray[np.float64]) -> None:
+    record["example_scored"] = scored
+    record["example_schema"] = schema
+    record["example_inputs"] = 0
+    record["example_inputs"][: len(inputs)] = inputs
+
+
+def _example(record: np.void, index: int, advanced: Advanced, users: Sequence[str], count: int) -> Example:
+    return Example(
+        user=users[int(advanced.row[index])],
+        inputs=record["example_inputs"][:count].copy(),
+        label=bool(advanced.label[index] == LABEL_POSITIVE),
+        scored_time=int(record["example_scored"]) * 1000,
+        matured_time=int(advanced.time[index]) * 1000,
+    )
 
 
 def _draft(model: Model, example: Example) -> Draft:
@@ -85,11 +77,3 @@ def _draft(model: Model, example: Example) -> Draft:
         label="matured",
         outcome="positive" if example.label else "negative",
     )
-
-
-def forget(records: NDArray[np.void], before: Open) -> None:
-    """Wipe vectors that nothing refers to any more, so that a record's bytes depend only on what is open."""
-    rows = before.rows[records["example_opened"][before.rows] == 0]
-    stale = rows[records["example_schema"][rows] != 0]
-    records["example_schema"][stale] = 0
-    records["example_inputs"][stale] = 0

@@ -1,7 +1,6 @@
 """Reading a policy's YAML: plain data, and the line on which each part stands."""
 
 from collections.abc import Hashable
-from typing import Any
 
 import yaml
 
@@ -33,8 +32,8 @@ def read(text: str) -> tuple[Plain, dict[Path, int]]:
         _walk(root, (), lines)
         return yaml.safe_load(text), lines
     except yaml.MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
         raise SourceError(f"{where}not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, SourceError):

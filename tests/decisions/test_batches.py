@@ -1,0 +1,26 @@
+"""Where a stream is cut into batches must not show."""
+
+import pytest
+
+from decisions.outcome import Example
+from tests.decisions.streams import Desk, decode, random_stream
+
+
+def _examples(examples: list[Example]) -> list[tuple[str, bytes, bool, int, int]]:
+    return [(one.user, one.inputs.tobytes(), one.label, one.scored_time, one.matured_time) for one in examples]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_stream_cut_into_small_batches_gives_the_same_bytes(seed: int, size: int) -> None:
+    events = decode(random_stream(seed, users=12, count=1_500))
+    whole, cut = Desk(), Desk()
+    whole.run_events(events, 8_000)
+    cut.run_events(events, size)
+    assert len(whole.messages) > 500
+    assert cut.messages == whole.messages
+    assert cut.scores == whole.scores
+    assert _examples(cut.examples) == _examples(whole.examples)
+    assert cut.records.tobytes() == whole.records.tobytes()
+    assert cut.counts == whole.counts
+    assert cut.watermark == whole.watermark
