@@ -50,7 +50,7 @@ ACCOUNT: tuple[Feature, ...] = (
         for window in ("30d", "90d", "365d")
     ),
     _now("income_known", "flag", 0.0, _PROFILE, "1 where the monthly income was declared."),
-    _now("income", "minor units", 0.0, _PROFILE, "Declared monthly income; 0 where unknown."),
+    _now("monthly_income", "minor units", 0.0, _PROFILE, "Declared monthly income; 0 where unknown."),
     _now(
         "income_estimate",
         "minor units",
@@ -71,7 +71,7 @@ ACCOUNT: tuple[Feature, ...] = (
     _now("feedback_confirmed", "warnings", 0.0, _FEEDBACK, "Warnings that an analyst confirmed."),
     _now("feedback_false", "warnings", 0.0, _FEEDBACK, "Warnings that an analyst called false."),
     _now("frauds", "events", 0.0, _FRAUD, "Confirmed frauds and charge-backs."),
-    _now("days_since_fraud", "days", 3650.0, _FRAUD, "Whole days since the newest one, at most 3650."),
+    _now("days_since_fraud", "days", 9999.0, _FRAUD, "Whole days since the newest one, at most 9999."),
     _now("events_total", "events", 0.0, _ALL, "Events applied."),
     _now("late_events", "events", 0.0, _ALL, "Events that came too late for the windows."),
     _now(

@@ -1,8 +1,8 @@
 """Catalogue: what is owed, and how it is repaid.
 
 "Paid" is what counts for a bill: payments that name it, and its part of the payments without a bill (features.ledger).
-A bill is met when its minimum is paid, due when its first due date has passed, and unmet when its agreed due date has
-passed and it is not met, unless a later statement that carries its balance is met.
+A bill is met when its minimum is paid; judged when it is over more than nothing and its agreed due date has passed; and
+unmet when that has passed and it is not met, unless a later statement that carries its balance is met.
 """
 
 from features.feature import Feature
@@ -42,17 +42,34 @@ CREDIT: tuple[Feature, ...] = (
         (*_PLAN, *_INCOME),
         "Instalments of the next 30-day period / estimated monthly income, at most 1000; 0 where that is unknown.",
     ),
-    _ledger("bills_total", "bills", 0.0, "Bills ever issued."),
-    _ledger("bills_due", "bills", 0.0, "Bills ever due: how much the punctuality features rest on."),
+    _ledger("bills_total", "bills", 0.0, "Bills ever issued over more than nothing."),
+    _ledger("judged_bills", "bills", 0.0, "Kept judged bills; 0: nothing is known about how the user repays."),
+    _ledger("bills_due", "bills", 0.0, "Bills ever judged: how much the ratios below rest on."),
     _ledger("open_bills", "bills", 0.0, "Kept bills that are not fully paid."),
-    _ledger("mean_lead_days", "days", 0.0, "Mean of first due date less last payment, in whole days, over met bills."),
-    _ledger("on_time_ratio", "ratio", 0.5, "Of bills due, those met by their first due date; 0.5 before any was due."),
-    _ledger("minimum_only_ratio", "ratio", 0.0, "Of bills due, those met but not paid in full."),
+    _ledger(
+        "mean_lead_days",
+        "days",
+        0.0,
+        "Mean over all bills ever judged of first due date less last payment in whole days, within -180 to 180; "
+        "without any payment less the days since then; -180 for one that is not kept any more.",
+    ),
+    _ledger("on_time_ratio", "ratio", 0.5, "Of bills ever judged, those met by their first due date."),
+    _ledger("minimum_only_ratio", "ratio", 0.0, "Of bills ever judged, those met but not paid in full."),
     _ledger("early_settlements", "bills", 0.0, "Bills ever paid in full 3 days or more before their first due date."),
-    _ledger("paid_to_billed_ratio", "ratio", 0.5, "Paid / amount of the kept due bills, at most 10; 0.5 without any."),
-    _ledger("latest_paid_ratio", "ratio", 0.5, "Paid / amount of the latest due bill, at most 10; 0.5 without one."),
+    _ledger("missed_bills", "bills", 0.0, "Kept judged bills of which nothing was paid by their first due date."),
+    _ledger("missed_bills_recent", "bills", 0.0, "The same, each weighted 0.6 to the number of newer judged bills."),
+    _ledger("last_bill_missed", "flag", 0.0, "1 where that is so of the newest judged bill."),
+    _ledger(
+        "last_bill_late_days",
+        "days",
+        0.0,
+        "Of the newest judged bill, days from due date to last payment (to now without any), within -30 to 60.",
+    ),
+    _ledger("paid_to_billed_ratio", "ratio", 1.0, "Paid / amount of the newest 3 judged bills, at most 1.5."),
+    _ledger("latest_paid_ratio", "ratio", 1.0, "Paid / amount of the newest judged bill, at most 1.5."),
+    Feature("repaid_90d", "90d", "minor units", 0.0, _LEDGER, "Paid on kept bills last paid within it, and unnamed."),
     _ledger("latest_bill", "minor units", 0.0, "Amount of the latest bill."),
-    _ledger("bill_mean", "minor units", 0.0, "Mean amount of the kept bills."),
+    _ledger("mean_bill", "minor units", 0.0, "Mean amount of the kept bills."),
     _ledger("bill_growth", "ratio", 1.0, "Latest bill / mean of the earlier kept ones, at most 100; 1 without any."),
     _ledger("owed_to_mean_bill", "ratio", 0.0, "Owed / mean bill, at most 100; 0 without bills.", _OWED),
     _now("days_since_repayment", "days", 730.0, "Whole days since the newest kept repayment, at most 730."),

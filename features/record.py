@@ -25,7 +25,7 @@ INSTALMENT_PERIODS = 25  # periods of 30 days since 1970: the current one and th
 MODEL_INPUTS_MAX = 40
 TRIGGERS_MAX = 32
 
-_BILL = np.dtype(
+BILL = np.dtype(
     [
         ("bill", "u8"),  # hash of bill_id; 0: free slot
         ("issued", "u4"),  # 0: known only from a repayment or a reschedule so far
@@ -38,10 +38,11 @@ _BILL = np.dtype(
         ("paid", "i8"),  # repayments - reversals that name the bill
         ("paid_by_due", "i8"),  # of `paid`, what came at or before `first_due` (or before the bill was known)
         ("carries", "u1"),
-    ]
+    ],
+    align=True,
 )
 
-_PAYMENT = np.dtype([("time", "u4"), ("amount", "i8")])  # time 0: free; reversals are negative
+_PAYMENT = np.dtype([("time", "u4"), ("amount", "i8")], align=True)  # time 0: free; reversals are negative
 
 _FUND_ENTRY = np.dtype(
     [
@@ -49,7 +50,8 @@ _FUND_ENTRY = np.dtype(
         ("amount", "u4"),
         ("months", "u2"),
         ("status", "u1"),  # index in FUND_STATUSES
-    ]
+    ],
+    align=True,
 )
 
 #: The part that the kernels own.
@@ -112,17 +114,16 @@ _FEATURE_STATE: list[tuple[str, str] | tuple[str, str, tuple[int]] | tuple[str, 
     ("instalment_head", "u4"),
     ("instalments_due", "u4", (INSTALMENT_PERIODS,)),
     # ledger: the latest bills, sorted by (due, bill), and what fell out of them
-    ("bills", _BILL, (BILLS,)),
+    ("bills", BILL, (BILLS,)),
     ("unassigned", _PAYMENT, (UNASSIGNED,)),  # latest repayments and reversals without a bill, sorted by time
-    ("credit", "i8"),  # such that fell out, and overpayments of bills that fell out
-    ("arrears", "i8"),  # left unpaid on bills that fell out
+    ("credit", "i8"),  # such that fell out, and overpayments of bills that fell out; set off against arrears when read
+    ("arrears", "i8"),  # left unpaid on bills that fell out; never reduced
     ("arrears_due", "u4"),  # oldest due time among them
-    ("past_bills", "u2"),  # bills that fell out: their number, and of them
+    ("past_bills", "u2"),  # bills over more than nothing that fell out: their number, and of them
     ("past_on_time", "u2"),
     ("past_minimum_only", "u2"),
     ("past_early", "u2"),
-    ("past_lead_days", "i4"),  # sum over settled ones of (due - last paid) in days, floored
-    ("past_settled", "u2"),
+    ("past_lead_days", "i4"),  # sum of (first due - last paid) in days, floored, each within -180 to 180
     ("paused_from", "u4"),
     ("paused_until", "u4"),
     # provident fund: latest entries in order of time
@@ -143,7 +144,9 @@ _FEATURE_STATE: list[tuple[str, str] | tuple[str, str, tuple[int]] | tuple[str, 
     # the vector of one open training example, as scored (0: none open)
     ("example_opened", "u4"),  # time of the bill at which it was scored
     ("example_event", "u8"),  # hash of that event's id
-    ("example_schema", "u4"),  # hash of the names of the inputs
+    # what decide() keeps of it: the time of the row that was scored, the hash of the inputs' names, and their values
+    ("example_scored", "u4"),
+    ("example_schema", "u4"),
     ("example_inputs", "f4", (MODEL_INPUTS_MAX,)),
     # ring of recent event ids, in order of arrival: repeats of these are dropped
     ("recent_next", "u1"),
@@ -175,4 +178,8 @@ _STANDING = [
     ("warning_since", "u4", (TRIGGERS_MAX,)),  # opened at, or closed at
 ]
 
-RECORD = np.dtype([("schema", "u2"), *_FEATURE_STATE, *_STANDING])
+#: Aligned, so that fields load fast and the record is a whole number of 8-byte words (what packing works on).
+RECORD = np.dtype([("schema", "u2"), *_FEATURE_STATE, *_STANDING], align=True)
+
+#: Names of the fields that the kernels own.
+FEATURE_FIELDS: tuple[str, ...] = tuple(field[0] for field in _FEATURE_STATE)

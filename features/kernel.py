@@ -1,0 +1,304 @@
+"""Advancing the records of a batch: the compiled core of the product."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.applying import BILL_ISSUED, apply, arrive, clear_facts, state_facts
+from features.catalogue import WIDTH
+from features.compiled import compiled, signed
+from features.lateness import next_timer
+from features.ledger import SCRATCH, settle
+from features.market import Market
+from features.reading import named, read_record
+from features.record import DAY, FEATURE_FIELDS, HOUR, RECORD, SCHEMA_VERSION, TEN_DAYS, TILES_90D
+from features.terms import Terms
+from features.tiles import turn
+from messages.columns import EVENT
+
+DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
+LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
+
+_ROW = np.dtype(
+    [
+        ("event", "i4"),
+        ("at", "i4"),
+        ("time", "i8"),
+        ("row", "u4"),
+        ("label", "u1"),
+        ("opened", "?"),
+        ("retire", "?"),
+    ],
+    align=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What a batch came to: m rows, one per applied event and per timer that came due, in the order of decisions.
+
+    An event's row shows the record right after it. `time` is the event's or the timer's; features are read at the
+    record's newest event where that is later. On a `retire` row the record's feature state was emptied right there (a
+    later event starts anew), except `user` and the vector that decide() keeps (`example_scored`, `_schema`, `_inputs`):
+    a user whose record ends with `events` 0 is to be deleted.
+    """
+
+    features: NDArray[np.float64]  # [m, WIDTH], standing and score columns 0
+    event: NDArray[np.int32]  # [m] index of the event, -1 for a timer
+    at: NDArray[np.int32]  # [m] index of the event before (or at) which the row comes; n: only the clock led there
+    time: NDArray[np.int64]  # [m] s
+    row: NDArray[np.uint32]  # [m] row of the record
+    label: NDArray[np.uint8]  # [m] LABEL_: what the open training example turned out to be
+    opened: NDArray[np.bool_]  # [m] a training example is opened at this row
+    retire: NDArray[np.bool_]  # [m]
+    disposition: NDArray[np.uint8]  # [n] DUPLICATE, APPLIED or APPLIED_LATE (too old for the tiles)
+    watermark: int  # s
+
+
+def _forgotten() -> NDArray[np.bool_]:
+    """Bytes of a record that retirement empties."""
+    mask = np.zeros(RECORD.itemsize, np.bool_)
+    fields = RECORD.fields
+    assert fields is not None  # noqa: S101 - RECORD is structured
+    for name in set(FEATURE_FIELDS) - {"user", "example_scored", "example_schema", "example_inputs"}:
+        dtype, offset = fields[name][:2]
+        mask[offset : offset + dtype.itemsize] = True
+    return mask
+
+
+_FORGOTTEN = np.flatnonzero(_forgotten())
+
+
+@compiled
+def _conclude(r: Any, f: Any, out: Any, t: int, event: int, is_bill: bool, terms: Any) -> None:
+    """Close and open the training example and say whether the record may go, from what the row shows."""
+    out.label = LABEL_NONE
+    if r.example_opened != 0:
+        if f.days_past_due >= terms.default_days:
+            out.label = LABEL_POSITIVE
+        elif t >= signed(r.example_opened) + terms.horizon:
+            out.label = LABEL_NEGATIVE
+        if out.label != LABEL_NONE:
+            r.example_opened = 0
+            r.example_event = 0
+    unused = r.closed != 0 or r.opened == 0 or r.erasure != 0
+    idle = t - signed(r.last_seen)
+    settled = f.owed == 0.0 and f.unmet_bills == 0.0
+    out.retire = unused and settled and (r.erasure != 0 or idle >= terms.retention)
+    out.opened = is_bill and not out.retire and r.example_opened == 0 and f.days_past_due < terms.default_days
+    if out.opened:
+        r.example_opened = t
+        r.example_event = event
+
+
+@compiled
+def _begin_timer(r: Any, f: Any, out: Any, terms: Any) -> int:
+    """Start the row of the record's due timer; returns the time to read at."""
+    time = signed(r.next_timer)
+    clear_facts(f)
+    f.event_is_timer = 1.0
+    f.hour_of_day = (time + terms.utc_offset) % DAY // HOUR
+    out.event = -1
+    out.time = time
+    return max(time, signed(r.last_seen))
+
+
+@compiled
+def _begin_event(r: Any, s: Any, e: Any, f: Any, out: Any, terms: Any) -> int:
+    """Apply an event that is no repeat and start its row; returns its disposition."""
+    r.schema = SCHEMA_VERSION
+    if r.events == 0 or e.time < r.first_seen:
+        r.first_seen = e.time
+    r.last_seen = max(e.time, signed(r.last_seen))
+    r.events += 1
+    turn(r, signed(r.last_seen))
+    state_facts(r, e, f, terms)
+    apply(r, s, e, terms)
+    out.time = e.time
+    if e.time // TEN_DAYS <= signed(r.head_90d) - TILES_90D:
+        r.late += 1
+        return APPLIED_LATE
+    return APPLIED
+
+
+@compiled
+def _advance(
+    records: Any,
+    raw: Any,
+    events: Any,
+    running: Any,
+    waiting: Any,
+    final: int,
+    start: int,
+    m: int,
+    scratch: Any,
+    rows: Any,
+    outs: Any,
+    disposition: Any,
+    constants: Any,
+    regions: Any,
+    indices: Any,
+    forgotten: Any,
+) -> tuple[int, int]:
+    """Apply `events`, then wake the rows in `waiting`, from step `start` on, until done or no row is left to fill.
+
+    Rows are filled from `m` on. Returns the step and row to go on with. Timers and events share one path, because
+    each further place that reads a record doubles the time to compile.
+    """
+    s, terms, n = scratch[0], constants[0], len(events)
+    for i in range(start, n + len(waiting)):
+        applying = i < n
+        e = events[i if applying else 0]
+        row = e.row if applying else waiting[i - n]
+        until = running[i] if applying else final
+        r = records[row]
+        while True:
+            timer = r.next_timer != 0 and signed(r.next_timer) <= until
+            if not timer and not applying:
+                break
+            if m == len(outs):
+                return i, m
+            f, out = rows[m], outs[m]
+            low = signed(0)
+            if timer:
+                t = _begin_timer(r, f, out, terms)
+            elif arrive(r, e):
+                disposition[i] = _begin_event(r, s, e, f, out, terms)
+                out.event = i
+                out.at = i
+                t = signed(r.last_seen)
+                low = until
+            else:
+                break
+            out.row = row
+            m += 1
+            settle(r, s)
+            read_record(r, s, f, t, regions, indices)
+            _conclude(r, f, out, t, e.event, not timer and e.kind == BILL_ISSUED, terms)
+            r.next_timer = next_timer(r, s, max(t, low), terms)
+            if out.retire:
+                raw[row][forgotten] = 0
+            if not timer:
+                break
+    return n + len(waiting), m
+
+
+class _Rows:
+    """The growing output of one batch."""
+
+    def __init__(self, capacity: int) -> None:
+        self.features = np.zeros((capacity, WIDTH))
+        self.out = np.zeros(capacity, _ROW)
+
+    def grow(self) -> None:
+        """Double the room."""
+        self.features = np.concatenate([self.features, np.zeros_like(self.features)])
+        self.out = np.concatenate([self.out, np.zeros_like(self.out)])
+
+
+def _check(records: NDArray[np.void], events: NDArray[np.void], rows_due: NDArray[np.uint32] | None) -> None:
+    """The compiled code does not check bounds: do it here, where it costs nothing."""
+    if records.dtype != RECORD or events.dtype != EVENT:
+        raise TypeError("records must be RECORD, events EVENT")
+    if not records.flags.c_contiguous:
+        raise ValueError("records must be contiguous: they are advanced in place")
+    if len(events) and int(events["row"].max()) >= len(records):
+        raise IndexError("an event's row is not among the records")
+    if rows_due is not None and len(rows_due) and int(rows_due.max()) >= len(records):
+        raise IndexError("a row of rows_due is not among the records")
+
+
+def advance(
+    records: NDArray[np.void],
+    events: NDArray[np.void],
+    watermark: int,
+    terms: Terms,
+    market: Market,
+    clock: int = 0,
+    rows_due: NDArray[np.uint32] | None = None,
+) -> Advanced:
+    """Apply EVENT[n] (with `row` set) to RECORD[u] in place, and wake the timers that come due.
+
+    `watermark` is the partition's (s); `clock` the time in ms that this batch takes for now, 0 for event time only.
+    Timers of the rows in `events` and in `rows_due` are looked at (None: of all rows). How a stream is cut into batches
+    shows nowhere, as long as every row whose timer is due is given. Raises TypeError, ValueError or IndexError
+    where the arrays do not fit.
+    """
+    _check(records, events, rows_due)
+    events = np.ascontiguousarray(events)
+    running = np.maximum.accumulate(np.maximum(events["time"] - terms.allowed_lateness, watermark))
+    final = int(running[-1]) if len(events) else watermark
+    if clock > 0:
+        final = max(final, clock // 1_000 - terms.allowed_lateness)
+    raw = records.view(np.uint8).reshape(len(records), RECORD.itemsize)
+    disposition = np.zeros(len(events), np.uint8)
+    rows, scratch = _Rows(len(events) + 64), np.zeros(1, SCRATCH)
+    waiting = _waiting(records, events, rows_due)
+    i = m = 0
+    while i < len(events) + len(waiting):
+        i, m = _advance(
+            records,
+            raw,
+            events,
+            running,
+            waiting,
+            final,
+            i,
+            m,
+            scratch,
+            named(rows.features),
+            rows.out,
+            disposition,
+            terms.arrays(),
+            *market.arrays,
+            _FORGOTTEN,
+        )
+        if i < len(events) + len(waiting):
+            rows.grow()
+    return _ordered(records, rows.features[:m], rows.out[:m], running, disposition, final)
+
+
+def _waiting(
+    records: NDArray[np.void], events: NDArray[np.void], rows_due: NDArray[np.uint32] | None
+) -> NDArray[np.uint32]:
+    """Rows whose timers are looked at after the events; naming one twice does no harm."""
+    if rows_due is None:
+        return np.arange(len(records), dtype=np.uint32)
+    return np.concatenate([events["row"], rows_due.astype(np.uint32)])
+
+
+def _ordered(
+    records: NDArray[np.void],
+    features: NDArray[np.float64],
+    out: NDArray[np.void],
+    running: NDArray[np.int64],
+    disposition: NDArray[np.uint8],
+    watermark: int,
+) -> Advanced:
+    """Put the timers' rows where the watermark reached them: before that event, by time, then by the user's hash."""
+    timers = out["event"] < 0
+    if timers.any():
+        out["at"][timers] = np.searchsorted(running, out["time"][timers])
+        order = np.lexsort((records["user"][out["row"]], out["time"], ~timers, out["at"]))
+        features, out = features[order], out[order]
+    return Advanced(
+        features=features,
+        event=out["event"].copy(),
+        at=out["at"].copy(),
+        time=out["time"].copy(),
+        row=out["row"].copy(),
+        label=out["label"].copy(),
+        opened=out["opened"].copy(),
+        retire=out["retire"].copy(),
+        disposition=disposition,
+        watermark=watermark,
+    )
+
+
+def compile_kernels(terms: Terms | None = None) -> None:
+    """Load or compile every kernel of `advance` and `features.reading.read`, before the first batch has to wait."""
+    records, events = np.zeros(1, RECORD), np.zeros(1, EVENT)
+    events["event"] = 1
+    advance(records, events, 0, terms or Terms(), Market(), rows_due=np.zeros(0, np.uint32))
