@@ -28,7 +28,7 @@ def our_services() -> dict[str, dict[str, str]]:
 
 
 def test_the_service_names_that_the_readme_promises_are_there() -> None:
-    expected = {"kafka", "redis", "topics", "worker", "trainer", "prometheus", "alertmanager", "grafana"}
+    expected = {"kafka", "redis", "topics", "worker", "prometheus", "alertmanager", "grafana"}
     assert set(services()) == expected
 
 
