@@ -1,0 +1,38 @@
+"""`duewatch settings`: every setting, its default and its meaning."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from app.console import explained, out
+from app.settings import SettingsInvalid, documented, load_settings, unknown_variables
+
+
+def register(application: typer.Typer) -> None:
+    """Add the command."""
+    application.command("settings")(settings)
+
+
+def settings(
+    check: Annotated[
+        bool, typer.Option("--check", help="Also read the environment and say what is wrong with it.")
+    ] = False,
+) -> None:
+    """Every setting: environment variable, default, meaning.
+
+    Examples:
+    * duewatch settings
+
+    * DUEWATCH_PARTITIONS=sixteen duewatch settings --check
+    """
+    table = Table("variable", "default", "meaning", show_lines=False)
+    for variable, default, meaning in documented():
+        table.add_row(variable, default, meaning)
+    out.print(table)
+    for variable, near in unknown_variables().items():
+        out.print(f"{variable} is set but means nothing" + (f"; is {near} meant?" if near else ""))
+    if check:
+        with explained(SettingsInvalid):
+            load_settings()
+        out.print("the environment makes valid settings")

@@ -1,0 +1,168 @@
+"""Kafka clients of the command line: topics, publishing, reading a topic."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from app.settings import Settings
+from messages.message import Message
+from messages.topics import ALL_TOPICS, TopicSpec
+
+ALREADY_EXISTS = 36
+POLL_MS = 200
+
+
+class KafkaUnavailable(Exception):
+    """No broker answers, or it refuses; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What `create_topics` did."""
+
+    made: list[str]
+    existed: list[str]
+
+
+def partition_of(user: str, partitions: int) -> int:
+    """The partition that Kafka's default partitioner gives to a user."""
+    return int(murmur2(user.encode()) & 0x7FFFFFFF) % partitions
+
+
+async def create_topics(settings: Settings) -> Created:
+    """Create the topics that are missing.
+
+    Raises:
+        KafkaUnavailable: when no broker answers or one refuses a topic.
+    """
+    made: list[str] = []
+    existed: list[str] = []
+    async with _admin(settings) as admin:
+        response = await admin.create_topics([_new_topic(spec, settings) for spec in ALL_TOPICS])
+        for name, code, *message in response.topic_errors:
+            if code not in (0, ALREADY_EXISTS):
+                raise KafkaUnavailable(f"topic {name}: error {code} {message}")
+            (existed if code else made).append(name)
+    return Created(made, existed)
+
+
+async def check_topics(settings: Settings) -> list[str]:
+    """What is wrong with the topics: one sentence each, none where all is well."""
+    problems = []
+    async with _admin(settings) as admin:
+        present = set(await admin.list_topics())
+        described = await admin.describe_topics([spec.name for spec in ALL_TOPICS if spec.name in present])
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    for spec in ALL_TOPICS:
+        wanted = spec.partition_count(settings.partitions)
+        if spec.name not in counts:
+            problems.append(f"{spec.name} does not exist: run `duewatch topics create`")
+        elif counts[spec.name] != wanted:
+            problems.append(f"{spec.name} has {counts[spec.name]} partitions, not {wanted} (DUEWATCH_PARTITIONS)")
+    return problems
+
+
+class Publisher:
+    """Sends messages and knows when the broker has all of them."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._waiting: list[asyncio.Future[Any]] = []
+
+    async def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[Any] = ()) -> None:
+        """Hand one message to the client."""
+        self._waiting.append(await self._producer.send(topic, value, key=key, headers=list(headers)))
+
+    async def settle(self) -> None:
+        """Wait until the broker has acknowledged everything sent so far."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            await asyncio.gather(*waiting)
+
+    async def send_all(self, messages: Sequence[Message]) -> None:
+        """Send and settle."""
+        for message in messages:
+            await self.send(message.topic, message.key, message.value, message.headers)
+        await self.settle()
+
+
+@asynccontextmanager
+async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
+    """A publisher that waits for all in-sync replicas."""
+    producer = aiokafka.AIOKafkaProducer(**settings.kafka_client_options(), acks="all", linger_ms=1)
+    async with _started(producer, settings):
+        yield Publisher(producer)
+
+
+async def read_topic(
+    settings: Settings, topic: str, *, from_start: bool, follow: bool
+) -> AsyncIterator[aiokafka.ConsumerRecord]:
+    """Records of all partitions of a topic, outside of any group.
+
+    Args:
+        settings: where the brokers are.
+        topic: its name.
+        from_start: begin with the oldest record, not with what comes from now on.
+        follow: go on for ever; else end with what was there at the beginning.
+    """
+    consumer = aiokafka.AIOKafkaConsumer(**settings.kafka_client_options(), enable_auto_commit=False)
+    async with _started(consumer, settings):
+        numbers = consumer.partitions_for_topic(topic)
+        if numbers is None:
+            await consumer._client.force_metadata_update()
+            numbers = await _partitions(consumer, topic)
+        partitions = [aiokafka.TopicPartition(topic, number) for number in sorted(numbers)]
+        if not partitions:
+            raise KafkaUnavailable(f"topic {topic} does not exist: run `duewatch topics create`")
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        starts = await consumer.beginning_offsets(partitions) if from_start else ends
+        for partition in partitions:
+            consumer.seek(partition, starts[partition])
+        while follow or any([await consumer.position(p) < ends[p] for p in partitions]):
+            for batch in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                for record in batch:
+                    yield record
+
+
+async def _partitions(consumer: Any, topic: str) -> set[int]:
+    topics = await consumer.topics()
+    return consumer.partitions_for_topic(topic) or set() if topic in topics else set()
+
+
+def _new_topic(spec: TopicSpec, settings: Settings) -> NewTopic:
+    configs = spec.settings()
+    if settings.replication > 2:
+        configs["min.insync.replicas"] = str(settings.replication - 1)
+    partitions = spec.partition_count(settings.partitions)
+    return NewTopic(spec.name, partitions, settings.replication, topic_configs=configs)
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(**settings.kafka_client_options())
+    try:
+        await admin.start()
+        yield admin
+    except KafkaError as error:
+        raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def _started(client: Any, settings: Settings) -> AsyncIterator[None]:
+    try:
+        await client.start()
+        yield
+    except KafkaError as error:
+        raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
+    finally:
+        await client.stop()
