@@ -3,7 +3,7 @@
 from messages.columns import Source
 from messages.decoding import RawRecord
 from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
-from messages.verdict import Fault, Judge, Refusal, Refused
+from messages.verdict import Fault, Judge, Refusal, key_fault
 
 #: A policy's document may have a million characters, of up to four bytes each and twice that when escaped.
 LARGEST_BROADCAST = 8 * 1024 * 1024
@@ -27,7 +27,7 @@ def parse_broadcast(source: Source, record: RawRecord) -> MarketIndicator | Poli
         expected: str = getattr(verdict, name)
         if record.key == expected.encode():
             return verdict
-        verdict = Fault(Refused.KEY_MISMATCH, f"key: is {record.key!r}, but {name} is {expected!r}")
+        verdict = key_fault(record.key, name, expected)
     if not isinstance(verdict, Fault):
         raise TypeError(f"{source.topic}: unexpected contract {type(verdict).__name__}")
     return Refusal(source, record.offset, record.key, record.value, verdict.error.value, verdict.message)

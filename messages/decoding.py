@@ -18,10 +18,9 @@ from messages.hashing import HashCache
 from messages.inputs import LARGEST_AMOUNT, USER_TOPICS, UserEvent
 from messages.money import Money
 from messages.structs import Columns, Derived, derive
-from messages.verdict import LARGEST_RECORD, Fault, Judge, Refusal, Refused
+from messages.verdict import LARGEST_RECORD, Fault, Judge, Refusal, Refused, key_fault
 
 DAY_MS = 86_400_000
-_KEY_SHOWN = 60
 #: Records decoded between two looks for failures: a loop that looks after each takes a third longer.
 _CHUNK = 64
 #: What msgspec raises for bytes that are no event: malformed, not as the contract says, not UTF-8, nested too deeply.
@@ -157,8 +156,7 @@ class Decoder:
         if users != keys:
             for i, (user, key) in enumerate(zip(users, keys, strict=True)):
                 if user != key:
-                    text = f"key: {_shown_key(key)}, but user_id is {user.decode()!r}"
-                    faults[i] = Fault(Refused.KEY_MISMATCH, text)
+                    faults[i] = key_fault(key, "user_id", user.decode())
         return faults
 
     def _money_fault(self, name: str, amount: int, currency: str) -> Fault:
@@ -287,9 +285,3 @@ def _without(values: Sequence[_T], dropped: dict[int, Fault]) -> list[_T]:
 
 def _refusal(source: Source, record: RawRecord, fault: Fault) -> Refusal:
     return Refusal(source, record.offset, record.key, record.value, fault.error.value, fault.message)
-
-
-def _shown_key(key: bytes | None) -> str:
-    if not key:
-        return "is missing" if key is None else "is empty"
-    return f"is {key!r}" if len(key) <= _KEY_SHOWN else f"is {key[:_KEY_SHOWN]!r}... of {len(key)} bytes"

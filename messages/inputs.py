@@ -34,7 +34,9 @@ PositiveAmount = Annotated[int, Field(ge=1, le=LARGEST_AMOUNT)]
 class Contract(BaseModel):
     """What all contracts share: unknown fields are refused, nothing is coerced."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class UserEvent(Contract):

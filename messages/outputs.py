@@ -163,5 +163,6 @@ DECISION_TOPICS: dict[str, type[Decision]] = {
     "collection-actions": CollectionAction,
     "training-examples": TrainingExample,
 }
+TRAINING_EXAMPLES = "training-examples"
 DEAD_LETTERS = "dead-letters"
 MODEL_SNAPSHOTS = "model-snapshots"

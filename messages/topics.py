@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from messages.inputs import BROADCAST_TOPICS, USER_TOPICS
-from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, MODEL_SNAPSHOTS
+from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, MODEL_SNAPSHOTS, TRAINING_EXAMPLES
 
 _DAY_MS = 86_400_000
 
@@ -49,7 +49,9 @@ INPUTS: tuple[TopicSpec, ...] = (
     TopicSpec("policies", "name", "input", 1, compacted=True, retention_days=0),
 )
 OUTPUTS: tuple[TopicSpec, ...] = (
-    *(_user_keyed(name, "output", 90) for name in DECISION_TOPICS),
+    *(_user_keyed(name, "output", 90) for name in DECISION_TOPICS if name != TRAINING_EXAMPLES),
+    # One trainer learns them in one order, and its snapshot holds one offset.
+    TopicSpec(TRAINING_EXAMPLES, "user_id", "output", 1, compacted=False, retention_days=90),
     TopicSpec(DEAD_LETTERS, "original key", "output", "input", compacted=False, retention_days=30),
     TopicSpec(MODEL_SNAPSHOTS, "name", "output", 1, compacted=True, retention_days=0),
 )

@@ -12,7 +12,7 @@ from messages.columns import Source
 
 #: A longer record is refused unread. The longest event that the contracts allow is about 2 kB.
 LARGEST_RECORD = 64 * 1024
-_ERRORS_SHOWN, _INPUT_SHOWN = 5, 60
+_ERRORS_SHOWN, _INPUT_SHOWN, _KEY_SHOWN = 5, 60, 60
 
 
 class Refused(StrEnum):
@@ -90,6 +90,17 @@ class Judge:
         if len(details) > _ERRORS_SHOWN:
             reasons.append(f"and {len(details) - _ERRORS_SHOWN} more")
         return Fault(Refused.CONTRACT, "; ".join(reasons))
+
+
+def key_fault(key: bytes | None, field: str, expected: str) -> Fault:
+    """The fault of a record whose key is not `expected`, the value of the event's `field`."""
+    if not key:
+        found = "is missing" if key is None else "is empty"
+    elif len(key) <= _KEY_SHOWN:
+        found = f"is {key!r}"
+    else:
+        found = f"is {key[:_KEY_SHOWN]!r}... of {len(key)} bytes"
+    return Fault(Refused.KEY_MISMATCH, f"key: {found}, but {field} is {expected!r}")
 
 
 #: For these the input is the whole event, which the dead letter carries anyway, or the text says it already.

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from messages.columns import EVENT, Events, Source
+
+
+def events_of(topic: str, offsets: list[int]) -> Events:
+    columns = np.zeros(len(offsets), EVENT)
+    columns["time"] = offsets
+    names = [f"{topic}-{offset}" for offset in offsets]
+    return Events(
+        columns, names, names, names, (Source(topic, 0),), np.zeros(len(offsets), np.uint8), np.array(offsets)
+    )
+
+
+def places(events: Events) -> list[tuple[str, int]]:
+    return [(events.sources[s].topic, o) for s, o in zip(events.source, events.offset.tolist(), strict=True)]
+
+
+def test_taking_events_keeps_all_members_together() -> None:
+    taken = events_of("bills", [5, 6, 7]).take(np.array([2, 0]))
+    assert places(taken) == [("bills", 7), ("bills", 5)]
+    assert taken.users == taken.ids == taken.references == ["bills-7", "bills-5"]
+    assert taken.columns["time"].tolist() == [7, 5]
+
+
+def test_taken_columns_are_a_copy() -> None:
+    events = events_of("bills", [5])
+    events.take(np.array([0])).columns["time"] = 9
+    assert events.columns["time"].tolist() == [5]
+
+
+def test_concatenated_events_still_know_their_sources() -> None:
+    parts = [events_of("bills", [1, 2]), events_of("purchases", [7]), events_of("bills", [3]), Events.empty()]
+    together = Events.concatenate(parts)
+    assert together.sources == (Source("bills", 0), Source("purchases", 0))
+    assert places(together) == [("bills", 1), ("bills", 2), ("purchases", 7), ("bills", 3)]
+    assert together.users == ["bills-1", "bills-2", "purchases-7", "bills-3"]
+    assert together.columns["time"].tolist() == [1, 2, 7, 3]
+    assert together.source.dtype == np.uint8
+
+
+def test_concatenated_and_taken_in_order_of_time_events_are_aligned() -> None:
+    together = Events.concatenate([events_of("bills", [1, 4]), events_of("purchases", [2, 3])])
+    aligned = together.take(np.argsort(together.columns["time"], kind="stable"))
+    assert places(aligned) == [("bills", 1), ("purchases", 2), ("purchases", 3), ("bills", 4)]
+
+
+def test_nothing_concatenated_is_empty() -> None:
+    assert len(Events.concatenate([])) == 0
+    assert len(Events.concatenate([Events.empty(), Events.empty()])) == 0
+
+
+def test_more_sources_than_a_column_can_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 256 sources, not 257"):
+        Events.concatenate([events_of(f"t{i}", [0]) for i in range(257)])
