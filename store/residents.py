@@ -87,7 +87,7 @@ class Residents:
             self._records.view(_OPAQUE)[places] = loaded.view(_OPAQUE)
             for name, row in zip(names, places.tolist(), strict=True):
                 self._names[row] = name
-                self._row_of[name] = row
+            self._row_of.update(zip(names, places.tolist(), strict=True))
             rows[is_new] = places[rows[is_new] - _UNKNOWN]
         self._used[rows] = self._call
         return rows
@@ -104,10 +104,11 @@ class Residents:
 
     def forget(self, rows: NDArray[np.uint32]) -> None:
         """Give up `rows` (each row once), as when their users are retired."""
-        for user, row in zip(self.users_of(rows), rows.tolist(), strict=True):
-            del self._row_of[user]
+        numbers = rows.tolist()
+        for row in numbers:
+            del self._row_of[self._names[row]]
             self._names[row] = ""
-            self._free.append(row)
+        self._free += numbers
         self._used[rows] = _NEVER_EVICTED
 
     async def _load(self, users: Sequence[str]) -> NDArray[np.void]:

@@ -1,36 +1,22 @@
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
 import pytest
 
 from store.contract import Store
 from store.memory import MemoryStore
 from store.redis import RedisAddress, RedisStore
-from tests.store.redis_servers import redis_server, running_cluster, running_redis, running_valkey
+from tests.store.redis_servers import running_cluster, running_redis, running_valkey
 
 _prefixes = itertools.count()
-
-_redis_marks = [
-    pytest.mark.redis_server,
-    pytest.mark.skipif(redis_server() is None, reason="no redis-server on PATH"),
-]
 
 BACKENDS = [
     "memory",
     pytest.param("valkey", marks=pytest.mark.embedded),
-    pytest.param("redis", marks=_redis_marks),
+    pytest.param("redis", marks=pytest.mark.redis_server),
     pytest.param("valkey-cluster", marks=pytest.mark.embedded),
-    pytest.param("redis-cluster", marks=_redis_marks),
+    pytest.param("redis-cluster", marks=pytest.mark.redis_server),
 ]
-
-
-def needs_redis(test: Callable[..., Any]) -> Callable[..., Any]:
-    """Marks a test that starts a redis-server of its own."""
-    for mark in _redis_marks:
-        test = mark(test)
-    return test
-
 
 SINGLE_SERVERS = [BACKENDS[1], BACKENDS[2]]
 CLUSTERS = [BACKENDS[3], BACKENDS[4]]

@@ -1,7 +1,6 @@
 """Starts the Redis and Valkey servers that the store's tests run against, each in its own directory."""
 
 import itertools
-import shutil
 import socket
 import subprocess
 import time
@@ -25,11 +24,6 @@ def free_port() -> int:
             port = int(probe.getsockname()[1])
         if port < 55_000:
             return port
-
-
-def redis_server() -> str | None:
-    """Path of a real redis-server, where there is one."""
-    return shutil.which("redis-server")
 
 
 def admin(port: int, **login: Any) -> Any:
@@ -66,7 +60,7 @@ def running_redis(directory: Path, options: Sequence[str] = (), port: int = 0, *
     wanted = [option.replace("PORT", str(port)) for option in options]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(redis_server()), *listening, "--bind", "127.0.0.1", "--dir", str(directory), "--save", "", *wanted],
+            ["redis-server", *listening, "--bind", "127.0.0.1", "--dir", str(directory), "--save", "", *wanted],
             stdout=log,
             stderr=log,
         )

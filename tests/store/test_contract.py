@@ -154,6 +154,26 @@ async def test_of_many_owners_that_commit_at_once_exactly_one_succeeds(store: St
             await view.open()
 
 
+async def test_an_owner_that_opens_while_another_commits_sees_one_commit_whole(store: Store) -> None:
+    writer = await opened(store)
+
+    async def write() -> None:
+        for number in range(1, 60):
+            await writer.commit(commit(number, outbox=[Message("warnings", None, b"%d" % number)] * number))
+
+    async def read() -> None:
+        view = store.partition(3)
+        found = 0
+        while found < 59:
+            at = await view.open()
+            found = at.header.commits
+            assert [position.next_offset for position in at.position.values()] == ([found] if found else [])
+            assert [message.value for message in at.outbox] == [b"%d" % found] * found
+            await asyncio.sleep(0)
+
+    await asyncio.gather(write(), read(), read())
+
+
 async def test_due_timers_come_earliest_first_and_then_by_name(store: Store) -> None:
     view = await opened(store)
     await view.commit(commit(timers={"late": 300, "b": 20, "a": 20, "C": 20, "first": 10}))

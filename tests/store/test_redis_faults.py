@@ -13,7 +13,7 @@ import redis
 
 from store.contract import Commit, CorruptState, Header, LimitView, StaleOwner, StoreUnavailable, TopicPosition
 from store.redis import RedisAddress, RedisStore
-from tests.store.conftest import CLUSTERS, SINGLE_SERVERS, needs_redis
+from tests.store.conftest import CLUSTERS, SINGLE_SERVERS
 from tests.store.redis_servers import admin, free_port, running_redis
 
 on_single_servers = pytest.mark.parametrize("address", SINGLE_SERVERS, indirect=True)
@@ -348,7 +348,7 @@ async def test_a_login_with_only_the_documented_rights_can_do_everything(address
     await stranger.close()
 
 
-@needs_redis
+@pytest.mark.redis_server
 async def test_a_server_with_tls_is_reached_only_with_its_authority(tmp_path: Path) -> None:
     certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
     _make_certificate(certificate, key)
@@ -382,7 +382,7 @@ def _make_certificate(certificate: Path, key: Path) -> None:
     subprocess.run(["openssl", *words.split(), *made], check=True, capture_output=True)
 
 
-@needs_redis
+@pytest.mark.redis_server
 async def test_a_restarted_server_that_lost_its_last_commits_makes_its_owners_start_from_the_older_state(
     tmp_path: Path,
 ) -> None:
