@@ -37,7 +37,3 @@ class Health:
         if not self.store_reachable:
             reasons.append("the store is unavailable")
         return reasons
-
-    def set_store(self, reachable: bool) -> None:  # noqa: FBT001 - heard of every attempt
-        """Note whether the last call of the store succeeded."""
-        self.store_reachable = reachable

@@ -62,7 +62,7 @@ class Inbox:
         self._ticket, self._lanes = 0, {}
 
     def expects(self, batch: RecordBatch) -> bool:
-        """Whether the hand-over belongs to the newest start. Raises RuntimeError where it does not join the last one."""
+        """Whether the hand-over belongs to the newest start. Raises RuntimeError where it does not join on."""
         if batch.ticket != self._ticket:
             return False
         end = self._lanes[batch.topic].end

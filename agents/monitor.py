@@ -87,9 +87,9 @@ class Monitor:
 
     # --- the group's assignment
 
-    async def assigned(self, _sender: Any, *arguments: Any, **_: Any) -> None:
+    async def assigned(self, _sender: Any, assigned: set[Any], **_: Any) -> None:
         """Begin the life of every partition number that the assignment names. Raises TopicsUnfit."""
-        numbers = self._check(arguments[0])
+        numbers = self._check(assigned)
         self._logs.forget()
         health, consumer = self._deps.health, self._app.consumer
         health.assigned, health.starting = True, set(numbers)
@@ -99,13 +99,15 @@ class Monitor:
             self._partitions[number] = partition
             self._tasks[number] = asyncio.create_task(partition.live(), name=f"partition {number}")
 
-    async def revoked(self, _sender: Any, *_: Any, **__: Any) -> None:
+    async def revoked(self, _sender: Any, _revoked: set[Any], **_: Any) -> None:
         """End the life of every partition: Faust rebalances all of them at once."""
         self._deps.health.assigned = False
         await self._end_all()
 
     def _check(self, assigned: set[Any]) -> list[int]:
-        counts = {topic: self._app.consumer.topic_partitions(topic) for topic in USER_TOPICS}
+        if not assigned:
+            return []  # more workers than partitions
+        counts = self._app.consumer.counts(list(USER_TOPICS))
         if len(set(counts.values())) != 1 or not all(counts.values()):
             raise TopicsUnfit(f"all user-keyed topics need the same number of partitions, found {counts}")
         numbers = sorted({tp.partition for tp in assigned})
@@ -141,7 +143,7 @@ class Monitor:
         try:
             if partition is not None:
                 partition.deliver(batch, event.ack)
-        except Exception as error:  # noqa: BLE001 - Faust acknowledges what raises
+        except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
 
     def wants(self, topic: str, partition: int) -> bool:
@@ -183,8 +185,9 @@ def register(app: WorkerApp, deps: Deps, kafka_options: Mapping[str, Any]) -> Mo
     """Give `app` the agent that watches all user-keyed topics."""
     monitor = Monitor(app, deps, Logs(kafka_options, deps.meters))
     app.intake = monitor
-    app.on_partitions_assigned.connect(monitor.assigned)
-    app.on_partitions_revoked.connect(monitor.revoked)
+    signals: Any = app  # Faust's types describe a handler more narrowly than Faust calls it
+    signals.on_partitions_assigned.connect(monitor.assigned)
+    signals.on_partitions_revoked.connect(monitor.revoked)
 
     async def watch(stream: Any) -> None:
         async for event in stream.noack().events():

@@ -67,7 +67,7 @@ class Partition:
                     await backoff.wait()
         except Revoked:
             log.info("partition %d was taken away while it was starting", self.number)
-        except Exception as error:  # noqa: BLE001 - Faust acknowledges what raises
+        except Exception as error:  # Faust acknowledges what raises
             self._fail(error)
         finally:
             self._drop()
@@ -232,7 +232,7 @@ class Partition:
                 break
             except StoreUnavailable as error:
                 log.warning("partition %d: commit %d: %s", self.number, commit.header.commits, error)
-                self._deps.health.set_store(False)
+                self._deps.health.store_reachable = False
                 self._deps.meters.retried("store")
             await backoff.wait()
             opened = await self._stored(self._view.open)
@@ -241,11 +241,11 @@ class Partition:
                 break  # it had happened
             if found != before:
                 raise StaleOwner("the store holds neither this commit nor the one before it")
-        self._deps.health.set_store(True)
+        self._deps.health.store_reachable = True
         self._held = _Held(commit.header, dict(commit.position), after[1])
 
     async def _stored(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        return await until_stored(call, self._deps.meters, self._deps.health.set_store)
+        return await until_stored(call, self._deps.meters, self._deps.health)
 
 
 def _moved(position: Mapping[str, TopicPosition], offsets: Mapping[str, int]) -> dict[str, TopicPosition]:

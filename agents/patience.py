@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from agents.health import Health
 from agents.meters import Meters
 from store.contract import StoreUnavailable
 
@@ -27,17 +28,17 @@ class Backoff:
         await asyncio.sleep(seconds * (0.5 + secrets.randbelow(1_000) / 2_000))
 
 
-async def until_stored(call: Callable[[], Awaitable[_T]], meters: Meters, ready: Callable[[bool], None]) -> _T:
-    """What `call` returns, tried again for as long as it raises StoreUnavailable; `ready` hears of it."""
+async def until_stored(call: Callable[[], Awaitable[_T]], meters: Meters, health: Health) -> _T:
+    """What `call` returns, tried again for as long as it raises StoreUnavailable; `health` knows of it."""
     backoff = Backoff()
     while True:
         try:
             result = await call()
         except StoreUnavailable as error:
             log.warning("store unavailable, trying again: %s", error)
-            ready(False)
+            health.store_reachable = False
             meters.retried("store")
             await backoff.wait()
         else:
-            ready(True)
+            health.store_reachable = True
             return result

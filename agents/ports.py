@@ -57,15 +57,23 @@ class InForce(Protocol):
     """`decisions.in_force.InForce`."""
 
     @property
-    def policy(self) -> Policy: ...
+    def policy(self) -> Policy:
+        """The policy."""
+        ...
+
     @property
-    def market(self) -> Versioned: ...
+    def market(self) -> Versioned:
+        """The market."""
+        ...
+
     @property
-    def model(self) -> Versioned: ...
+    def model(self) -> Versioned:
+        """The model."""
+        ...
 
 
 class Broadcasts(Protocol):
-    """Where policy, market and model come from: `agents.broadcasts.Broadcasts`."""
+    """Where policy, market and model come from: `agents.broadcasts.KafkaBroadcasts`."""
 
     async def start(self) -> None:
         """Begin to read."""
@@ -88,19 +96,39 @@ class Outcome(Protocol):
     """`decisions.decide.Outcome`: rows are those of the records that `decide` was given."""
 
     @property
-    def touched(self) -> NDArray[np.uint32]: ...
+    def touched(self) -> NDArray[np.uint32]:
+        """Rows to write."""
+        ...
+
     @property
-    def retired(self) -> Sequence[int] | NDArray[np.uint32]: ...
+    def retired(self) -> Sequence[int] | NDArray[np.uint32]:
+        """Rows whose users are to be forgotten."""
+        ...
+
     @property
-    def decisions(self) -> Sequence[Message]: ...
+    def decisions(self) -> Sequence[Message]:
+        """What to publish, in order."""
+        ...
+
     @property
-    def limits(self) -> Sequence[Any]: ...
+    def limits(self) -> Sequence[Any]:
+        """Limits to project, as `limit_view` takes them."""
+        ...
+
     @property
-    def watermark(self) -> int: ...
+    def watermark(self) -> int:
+        """Seconds of event time."""
+        ...
+
     @property
-    def disposition(self) -> NDArray[np.uint8]: ...
+    def disposition(self) -> NDArray[np.uint8]:
+        """Per event: 0 duplicate, 1 applied, 2 applied late."""
+        ...
+
     @property
-    def counts(self) -> Any: ...
+    def counts(self) -> Any:
+        """What to count; for the meters."""
+        ...
 
 
 class Decide(Protocol):
@@ -124,14 +152,34 @@ class Residents(Protocol):
     """`store.residents.Residents`."""
 
     @property
-    def records(self) -> NDArray[np.void]: ...
+    def records(self) -> NDArray[np.void]:
+        """RECORD by row; ask anew after `rows`."""
+        ...
+
     @property
-    def users(self) -> Sequence[str]: ...
-    async def rows(self, users: Sequence[str]) -> NDArray[np.uint32]: ...
-    def users_of(self, rows: NDArray[np.uint32]) -> list[str]: ...
-    def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]: ...
-    def forget(self, rows: NDArray[np.uint32]) -> None: ...
-    def clear(self) -> None: ...
+    def users(self) -> Sequence[str]:
+        """User by row."""
+        ...
+
+    async def rows(self, users: Sequence[str]) -> NDArray[np.uint32]:
+        """Rows of users, loaded where they are not resident."""
+        ...
+
+    def users_of(self, rows: NDArray[np.uint32]) -> list[str]:
+        """Users of rows."""
+        ...
+
+    def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]:
+        """Packed records by user; ends the batch."""
+        ...
+
+    def forget(self, rows: NDArray[np.uint32]) -> None:
+        """Give rows up."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        ...
 
 
 def now_ms() -> int:
@@ -147,9 +195,8 @@ def _nothing(_: str) -> None:
 class Deps:
     """A worker's parts.
 
-    `limit_view` turns an entry of `Outcome.limits` into the store's view.
-    `reached` hears the named points of a batch's way: "dead-letters", "decided", "committed", "published",
-    "acknowledged".
+    `limit_view` turns an entry of `Outcome.limits` into the store's view. `reached` hears the named points of a batch's
+    way: "dead-letters", "decided", "committed", "published", "acknowledged".
     """
 
     store: Store

@@ -97,6 +97,11 @@ class Consumer(driver.Consumer):
 
     # --- for the owner of a partition
 
+    def counts(self, topics: Sequence[str]) -> dict[str, int]:
+        """Partitions of each topic, 0 for one that does not exist."""
+        cluster = self._thread._ensure_consumer()._client.cluster
+        return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+
     async def bounds(self, partition: int, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
         """First offset and end of each topic's log. Raises aiokafka.errors.KafkaError."""
         tps = [TP(topic, partition) for topic in topics]
@@ -156,9 +161,9 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Nothing: Faust calls this once per assignment, here every partition's owner calls `begin`."""
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
         """Hand over what was fetched, one message per partition."""
-        for tp, records in (await self._fetch(timeout)).items():
+        for tp, records in (await self._fetch(seconds=timeout)).items():
             batch = await self._chain(tp, records)
             if batch is not None and not self.should_stop:
                 self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
@@ -166,17 +171,17 @@ class Consumer(driver.Consumer):
         self._look_around()
         self._intake.progressed()
 
-    async def _fetch(self, timeout: float) -> Mapping[TP, Sequence[Any]]:
+    async def _fetch(self, seconds: float) -> Mapping[TP, Sequence[Any]]:
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         self._room.clear()
         wanted = self._wanted_now()
         if self.should_stop or not wanted:
-            await self.wait(self._room.wait(), timeout=timeout)
+            await self.wait(self._room.wait(), timeout=seconds)
             return {}
         self._wanted = wanted
         try:
-            fetched: Mapping[TP, Sequence[Any]] = await self._getmany(wanted, timeout)
+            fetched: Mapping[TP, Sequence[Any]] = await self._getmany(wanted, seconds)
         finally:
             self._wanted = set()
         return fetched or {}
@@ -243,7 +248,7 @@ class Consumer(driver.Consumer):
         return True
 
     def _look_around(self) -> None:
-        """Between two fetches nothing is in flight: aiokafka's positions are what was handed over, or has no records."""
+        """Between two fetches nothing is in flight: a position is what was handed over, or has no records."""
         subscription = self._thread._ensure_consumer()._subscription.subscription
         assignment = subscription and subscription.assignment
         if assignment is None:

@@ -49,6 +49,7 @@ class Cluster:
     directory: Path
     partitions: int = 4
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ended: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)  # events by user
     started: int = 0
     producer: Any = None
@@ -146,9 +147,8 @@ async def cluster(kafka: str, redis: str, name: str, directory: Path) -> AsyncIt
     try:
         yield group
     finally:
-        for worker in group.workers:
+        for worker in [*group.workers, *group.ended]:
             worker.kill()
-        for worker in group.workers:
             worker.wait()
         await group.producer.stop()
 

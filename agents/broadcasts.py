@@ -1,0 +1,174 @@
+"""What every worker reads whole, outside the group: market indicators, policies and model snapshots.
+
+They change what is in force between batches; the commit's header names what a batch was decided with. A message that
+is not understood, or must not be trusted, is refused and the old one stays in force.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+from agents.health import Health
+from agents.meters import Meters
+from agents.patience import Backoff
+from agents.snapshots import Untrusted, open_snapshot
+from decisions.in_force import InForce
+from messages.broadcasts import parse_broadcast
+from messages.columns import Source
+from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
+from messages.outputs import MODEL_SNAPSHOTS
+from messages.verdict import Refusal
+from policy.policy import Policy, PolicyError, load
+from scoring.logistic import Logistic, OtherSchema
+from scoring.model import Model
+
+log = logging.getLogger(__name__)
+
+TOPICS = (*BROADCAST_TOPICS, MODEL_SNAPSHOTS)
+POLL_MS = 500
+
+
+class Book:
+    """What is in force as the messages say, from `first` on.
+
+    Policies: the newest active one; when it is retired, the one of `first`. A policy in another currency than the
+    book's is refused. `hmac_key` checks snapshots; without one every snapshot is refused.
+    """
+
+    def __init__(self, first: InForce, hmac_key: bytes | None, meters: Meters) -> None:
+        self._first, self._hmac_key, self._meters = first, hmac_key, meters
+        self.in_force = first
+
+    def apply(self, record: Any) -> None:
+        """Take in one record of a broadcast topic; never raises."""
+        before = self.in_force
+        try:
+            if record.topic == MODEL_SNAPSHOTS:
+                self._apply_snapshot(record.value)
+            else:
+                self._apply_broadcast(record)
+        except (PolicyError, Untrusted, OtherSchema, ValueError, KeyError, IndexError) as error:
+            self._refuse(record.topic, str(error))
+        if self.in_force is not before:
+            now = self.in_force
+            self._meters.in_force(now.policy.version, now.market.version, now.model.version)
+            log.info("in force: %s, market %s, model %s", now.policy.version, now.market.version, now.model.version)
+
+    def _apply_broadcast(self, record: Any) -> None:
+        found = parse_broadcast(Source(record.topic, record.partition), record)
+        if isinstance(found, Refusal):
+            self._refuse(record.topic, found.message)
+        elif isinstance(found, MarketIndicator):
+            market = self.in_force.market.with_indicator(found)
+            if market is not self.in_force.market:
+                self.in_force = InForce(self.in_force.policy, self.in_force.model, market)
+        elif isinstance(found, PolicyPublished):
+            self._apply_policy(found)
+
+    def _apply_policy(self, found: PolicyPublished) -> None:
+        now = self.in_force
+        if found.mode == "shadow":
+            load(found.document)
+            log.warning("policy %s: shadow policies are accepted, but not run yet", found.name)
+        elif found.mode == "retired":
+            if now.policy.name == found.name:
+                self.in_force = InForce(self._first.policy, now.model, now.market)
+        else:
+            self.in_force = InForce(self._fit(load(found.document), found.name), now.model, now.market)
+
+    def _fit(self, policy: Policy, name: str) -> Policy:
+        if policy.currency != self._first.policy.currency:
+            raise PolicyError([f"the policy is in {policy.currency}, the book in {self._first.policy.currency}"])
+        if policy.name != name:
+            raise PolicyError([f"the document is of policy {policy.name!r}, it was published as {name!r}"])
+        return policy
+
+    def _apply_snapshot(self, value: bytes | None) -> None:
+        if value is None:
+            return
+        snapshot = open_snapshot(value, self._hmac_key)
+        if "state.warming" in snapshot.parameters and snapshot.parameters["state.warming"][0]:
+            model: Model = self._first.model
+        else:
+            model = Logistic.from_parameters(snapshot.version, snapshot.inputs, snapshot.parameters)
+        self.in_force = InForce(self.in_force.policy, model, self.in_force.market)
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        log.error("%s: refused, the old one stays in force: %s", topic, reason)
+        self._meters.broadcast_refused(topic)
+
+
+class KafkaBroadcasts:
+    """Feeds a `Book` from Kafka. `options` are what every aiokafka client of the deployment takes."""
+
+    def __init__(self, options: Mapping[str, Any], book: Book, meters: Meters, health: Health) -> None:
+        self._options, self._book, self._meters, self._health = options, book, meters, health
+        self._whole = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to read."""
+        self._task = asyncio.create_task(self._run(), name="broadcasts")
+
+    async def stop(self) -> None:
+        """Read no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def read(self) -> None:
+        """Return once everything published before the start was read."""
+        await self._whole.wait()
+
+    def in_force(self) -> InForce:
+        """What the next batch takes."""
+        return self._book.in_force
+
+    async def _run(self) -> None:
+        backoff, positions = Backoff(), dict[Any, int]()
+        while True:
+            consumer = aiokafka.AIOKafkaConsumer(**self._options, enable_auto_commit=False)
+            try:
+                await consumer.start()
+                await self._follow(consumer, positions)
+            except KafkaError as error:
+                log.warning("broadcast topics cannot be read, trying again: %r", error)
+                self._meters.retried("broker")
+            finally:
+                await consumer.stop()
+            await backoff.wait()
+
+    async def _follow(self, consumer: Any, positions: dict[Any, int]) -> None:
+        """Read from where the last consumer got to, for ever."""
+        tps = await _partitions(consumer)
+        consumer.assign(tps)
+        first, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        for tp in tps:
+            consumer.seek(tp, max(first[tp], positions.get(tp, 0)))
+        while True:
+            for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                for record in records:
+                    self._book.apply(record)
+                positions[tp] = records[-1].offset + 1
+            if not self._whole.is_set() and all([await consumer.position(tp) >= ends[tp] for tp in tps]):
+                self._whole.set()
+                self._health.broadcasts_read = True
+
+
+async def _partitions(consumer: Any) -> list[Any]:
+    """All partitions of the broadcast topics. Raises KafkaError while one of them does not exist."""
+    known = await consumer.topics()
+    lacking = [topic for topic in TOPICS if topic not in known]
+    if lacking:
+        raise KafkaError(f"no topic {', '.join(lacking)}")
+    return [
+        aiokafka.TopicPartition(topic, number)
+        for topic in TOPICS
+        for number in sorted(consumer.partitions_for_topic(topic))
+    ]
