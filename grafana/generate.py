@@ -120,8 +120,8 @@ def dashboard() -> dict[str, Any]:
 def _health() -> list[dict[str, Any]]:
     return [
         stat(
-            "Workers ready",
-            "Workers that own their partitions, reach Kafka and Redis and have read all broadcasts.",
+            "Processes ready",
+            "Workers that own their partitions, reach the store and have read all broadcasts, and the trainer.",
             "short",
             gauge("sum", metrics.READY),
             (None, "red"),

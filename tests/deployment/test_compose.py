@@ -28,7 +28,7 @@ def our_services() -> dict[str, dict[str, str]]:
 
 
 def test_the_service_names_that_the_readme_promises_are_there() -> None:
-    expected = {"kafka", "redis", "topics", "worker", "prometheus", "alertmanager", "grafana"}
+    expected = {"kafka", "redis", "topics", "worker", "trainer", "prometheus", "alertmanager", "grafana"}
     assert set(services()) == expected
 
 
@@ -95,7 +95,8 @@ def test_the_partitions_and_the_port_of_the_probe_are_the_defaults() -> None:
     for variables in our_services().values():
         assert int(variables["DUEWATCH_PARTITIONS"]) == DEFAULTS["partitions"].default
         assert int(variables["DUEWATCH_HTTP_PORT"]) == DEFAULTS["http_port"].default
-    assert f":{DEFAULTS['http_port'].default}/healthz" in services()["worker"]["healthcheck"]["test"][-1]
+    for name in ("worker", "trainer"):
+        assert f":{DEFAULTS['http_port'].default}/healthz" in services()[name]["healthcheck"]["test"][-1]
 
 
 def test_every_image_of_others_is_pinned_to_a_full_version() -> None:
