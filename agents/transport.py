@@ -20,6 +20,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from agents.chain import Chain, Fetch
+
 log = logging.getLogger(__name__)
 
 #: Name of the transport in Faust's broker URLs (the entry point in pyproject.toml): `duewatch://host:port`.
@@ -81,12 +83,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._era = 0  # counts revocations
         self._tickets = 0  # given out so far
-        self._ticket: dict[TP, int] = {}
-        self._next: dict[TP, int] = {}  # the next offset to hand over
-        self._finished: dict[TP, int] = {}  # one past the last batch that was acknowledged
-        self._looked: dict[TP, int] = {}  # where a hole was found once
-        self._end: dict[TP, int] = {}  # end of the log, as last seen
-        self._reached: dict[TP, int] = {}  # how far the log is read, markers without records included
+        self._chains: dict[TP, Chain] = {}  # by partition that has begun
         self._wanted: set[TP] = set()  # shared with the fetch in flight, never empty while one is
         self._room = asyncio.Event()
 
@@ -123,20 +120,20 @@ class Consumer(driver.Consumer):
             raise Revoked
         self._tickets += 1
         for tp, offset in starts.items():
-            self._forget(tp)
-            self._ticket[tp], self._next[tp], self._end[tp] = self._tickets, offset, ends[tp.topic]
+            self._acked.pop(tp, None)
+            self._chains[tp] = Chain(self._tickets, offset, ends[tp.topic])
         self.nudge()
         return self._tickets
 
     def end(self, partition: int) -> None:
         """Hand over nothing more of this partition until it begins again."""
-        for tp in [tp for tp in self._next if tp.partition == partition]:
-            self._forget(tp)
+        for tp in [tp for tp in self._chains if tp.partition == partition]:
+            del self._chains[tp]
 
     def unread(self, topic: str, partition: int) -> int:
         """Records of the log that are not handed over yet, as far as the newest fetch knows."""
-        tp = TP(topic, partition)
-        return max(0, self._end.get(tp, 0) - max(self._next.get(tp, 0), self._reached.get(tp, 0)))
+        chain = self._chains.get(TP(topic, partition))
+        return chain.unread if chain is not None else 0
 
     def nudge(self) -> None:
         """There is room again: partitions that were left out of the fetch in flight join it."""
@@ -145,17 +142,12 @@ class Consumer(driver.Consumer):
         if joining and self._wanted:
             self._thread.thread_loop.call_soon_threadsafe(self._join_fetch, joining)
 
-    def _forget(self, tp: TP) -> None:
-        for known in (self._ticket, self._next, self._finished, self._looked, self._end, self._reached):
-            known.pop(tp, None)
-
     # --- fetching
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """End the era before anything else is done about the rebalance."""
         self._era += 1
-        for tp in list(self._next):
-            self._forget(tp)
+        self._chains.clear()
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
@@ -188,7 +180,7 @@ class Consumer(driver.Consumer):
 
     def _wanted_now(self) -> set[TP]:
         wants = self._intake.wants
-        return {tp for tp in self._next if tp in self._active_partitions and wants(tp.topic, tp.partition)}
+        return {tp for tp in self._chains if tp in self._active_partitions and wants(tp.topic, tp.partition)}
 
     def _join_fetch(self, joining: set[TP]) -> None:
         """In the consumer's thread: aiokafka filters by this very set each time that its waiter wakes up."""
@@ -200,28 +192,20 @@ class Consumer(driver.Consumer):
                     waiter.set_result(None)
 
     async def _chain(self, tp: TP, records: Sequence[Any]) -> RecordBatch | None:
-        wanted = self._next.get(tp)
-        if wanted is None or not records:
+        chain = self._chains.get(tp)
+        if chain is None or not records:
             return None  # its owner will seek
-        first: int = records[0].offset
-        if not self.flow_active:
-            await self._seek_back(tp, wanted)
+        first, last = records[0].offset, records[-1].offset
+        fetch = chain.judge(first, last)
+        if not self.flow_active or fetch is Fetch.GAP:
+            await self._seek_back(tp, chain.next)
             return None
-        if first > wanted:
-            if self._looked.get(tp) != wanted:
-                self._looked[tp] = wanted
-                await self._seek_back(tp, wanted)
-                return None
-            if not await self._believe_hole(tp, wanted, first):
-                return None
-        elif first < wanted:
-            records = [record for record in records if record.offset >= wanted]
-            if not records:
-                return None
-        self._looked.pop(tp, None)
-        end: int = records[-1].offset + 1
-        self._next[tp] = end
-        return RecordBatch(tp.topic, tp.partition, wanted, end, records, self._ticket[tp])
+        if fetch is Fetch.STALE or (fetch is Fetch.HOLE and not await self._believe(tp, chain, first)):
+            return None
+        if first < chain.next:
+            records = [record for record in records if record.offset >= chain.next]
+        start, end = chain.hand_over(last)
+        return RecordBatch(tp.topic, tp.partition, start, end, records, chain.ticket)
 
     async def _seek_back(self, tp: TP, offset: int) -> None:
         try:
@@ -230,21 +214,20 @@ class Consumer(driver.Consumer):
             return  # it was taken away: the next owner starts at the store's position
         self._intake.sought_back(tp.topic)
 
-    async def _believe_hole(self, tp: TP, wanted: int, first: int) -> bool:
-        """Tell a hole in the log from records that were deleted; False when the partition was lost meanwhile."""
-        ticket = self._ticket.get(tp)
+    async def _believe(self, tp: TP, chain: Chain, first: int) -> bool:
+        """Tell a hole in the log from records that were deleted; False when it is not the time to say."""
         try:
             earliest = (await self.earliest_offsets(tp))[tp]
         except KafkaError:
-            self._looked.pop(tp, None)  # look again: nothing is skipped without knowing why
-            await self._seek_back(tp, wanted)
+            chain.look_again()  # nothing is skipped without knowing why
+            await self._seek_back(tp, chain.next)
             return False
-        if ticket != self._ticket.get(tp):
+        if self._chains.get(tp) is not chain:
             return False
-        lost = earliest > wanted
+        lost = earliest > chain.next
         if lost:
-            log.critical("%s[%d]: offsets %d to %d were deleted before they were read", *tp, wanted, earliest - 1)
-        self._intake.skipped(tp.topic, first - wanted, lost=lost)
+            log.critical("%s[%d]: offsets %d to %d were deleted before they were read", *tp, chain.next, earliest - 1)
+        self._intake.skipped(tp.topic, first - chain.next, lost=lost)
         return True
 
     def _look_around(self) -> None:
@@ -253,11 +236,10 @@ class Consumer(driver.Consumer):
         assignment = subscription and subscription.assignment
         if assignment is None:
             return
-        for tp, following in self._next.items():
-            state = assignment.tps and assignment._tp_state.get(TopicPartition(*tp))
-            if state and state.highwater is not None and state.has_valid_position:
-                self._end[tp] = state.highwater
-                self._reached[tp] = max(following, state.position)
+        for tp, chain in self._chains.items():
+            state = assignment.state_value(TopicPartition(*tp))
+            if state is not None and state.highwater is not None and state.has_valid_position:
+                chain.end, chain.reached = state.highwater, state.position
 
     def _message(self, tp: TP, batch: RecordBatch) -> Any:
         last = batch.records[-1]
@@ -285,18 +267,17 @@ class Consumer(driver.Consumer):
         message.acked = True
         self._unacked_messages.discard(message)
         batch: RecordBatch = message.value
-        if batch.ticket == self._ticket.get(message.tp):
-            self._finish(message.tp, batch.end)
+        chain = self._chains.get(message.tp)
+        if chain is not None and chain.ticket == batch.ticket:
+            chain.finish(batch.end)
+            self._acked[message.tp] = [batch.end]  # Faust looks here for partitions that have something to commit
             self._n_acked += 1
         return True
 
-    def _finish(self, tp: TP, end: int) -> None:
-        self._finished[tp] = max(self._finished.get(tp, 0), end)
-        self._acked[tp] = [end]  # Faust looks here for partitions that have something to commit
-
     def _new_offset(self, tp: TP) -> int | None:
+        chain = self._chains.get(tp)
         self._acked[tp] = []
-        return self._finished.pop(tp, None)
+        return chain.finished if chain is not None else None
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         return True
@@ -305,7 +286,6 @@ class Consumer(driver.Consumer):
         return
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        tickets = dict(self._ticket)
         due = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
 
         async def commit() -> None:
@@ -314,10 +294,10 @@ class Consumer(driver.Consumer):
         try:
             await self._thread.call_thread(commit)
         except KafkaError as error:
-            log.warning("offsets not committed, the next commit will tell: %r", error)
+            log.warning("offsets not committed, a later commit will tell: %r", error)
             for tp, offset in offsets.items():
-                if tp in tickets and tickets[tp] == self._ticket.get(tp):
-                    self._finish(tp, offset)
+                if tp in self._chains:
+                    self._acked[tp] = [offset]
             return False
         return True
 

@@ -1,0 +1,59 @@
+"""The chain of offsets of one topic partition: what comes next, and whether a fetch joins on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fetch(Enum):
+    """How a fetch relates to the next offset."""
+
+    JOINS = "it begins at or before the next offset, and reaches it"
+    STALE = "all of it was handed over before"
+    GAP = "it begins beyond the next offset, for the first time: seek there and look again"
+    HOLE = "it begins beyond the next offset although it was sought: the log has nothing in between"
+
+
+@dataclass(slots=True)
+class Chain:
+    """From one start of the partition's owner (`ticket`) to its end.
+
+    `end` is the end of the log as last seen, `reached` how far it is read, offsets without records (transaction
+    markers, compacted ones) included, `finished` one past the last hand-over that was acknowledged.
+    """
+
+    ticket: int
+    next: int
+    end: int
+    reached: int = 0
+    finished: int | None = None
+    _looked_at: int | None = None
+
+    def judge(self, first: int, last: int) -> Fetch:
+        """Judge a fetch of the offsets `first` to `last`. After GAP the caller seeks to `next`."""
+        if last < self.next:
+            return Fetch.STALE
+        if first <= self.next:
+            return Fetch.JOINS
+        if self._looked_at == self.next:
+            return Fetch.HOLE
+        self._looked_at = self.next
+        return Fetch.GAP
+
+    def look_again(self) -> None:
+        """Do not believe the next hole at once."""
+        self._looked_at = None
+
+    def hand_over(self, last: int) -> tuple[int, int]:
+        """Everything up to `last` goes to the owner: the offsets that this covers, from and to (exclusive)."""
+        start, self.next = self.next, last + 1
+        self._looked_at = None
+        return start, self.next
+
+    def finish(self, end: int) -> None:
+        """What was handed over up to `end` (exclusive) is acknowledged."""
+        self.finished = max(self.finished or 0, end)
+
+    @property
+    def unread(self) -> int:
+        """Records that are not handed over yet; markers may be among them until the next fetch."""
+        return max(0, self.end - max(self.next, self.reached))
