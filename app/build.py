@@ -3,21 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-from app.core import decoder
-from app.settings import Settings
+from agents.broadcasts import Book, KafkaBroadcasts
+from agents.health import Health
+from agents.meters import Meters
+from agents.monitor import WorkerSettings
+from agents.ports import Deps
+from agents.publishing import KafkaPublisher
+from app.core import decoder, first_in_force
+from app.settings import Settings, reveal
 from decisions.decide import decide
 from decisions.outcome import Limit
 from messages.encoding import dead_letter
-from store.contract import LimitView, PartitionStore, Store
+from store.contract import LimitView, PartitionStore
 from store.redis import RedisStore
 from store.residents import Residents
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
-
-
-def store(settings: Settings) -> RedisStore:
-    """The store of this deployment; it connects when it is first used."""
-    return RedisStore(settings.redis_address())
 
 
 def limit_view(limit: Limit) -> LimitView:
@@ -37,29 +38,45 @@ def residents(settings: Settings) -> Callable[[PartitionStore], Residents]:
     return lambda view: Residents(view, settings.residents)
 
 
-def worker_deps(settings: Settings, registry: Registry, *, replaced: dict[str, Any] | None = None) -> Any:
-    """A worker's parts; `replaced` gives other ones in place of some, by their names in `agents.ports.Deps`."""
-    from agents.broadcasts import KafkaBroadcasts
-    from agents.health import Health
-    from agents.ports import Deps
-    from agents.publishing import KafkaPublisher
+def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps:
+    """A worker's parts; `replaced` gives other ones in place of some, by their names in `agents.ports.Deps`.
 
-    replaced = replaced or {}
-    meters = replaced.get("meters") or PrometheusMeters(registry)
+    Raises:
+        PolicyError: where the policy cannot be used, or is in another currency than the book.
+        ValueError: where a currency is not one of the contracts.
+    """
     options = settings.kafka_client_options()
-    kept: Store = replaced.get("store") or store(settings)
+    meters: Meters = replaced.get("meters") or PrometheusMeters(registry)
+    health: Health = replaced.get("health") or Health()
+    book = Book(first_in_force(settings), signing_key(settings), meters)
     parts: dict[str, Any] = {
-        "store": kept,
+        "store": RedisStore(settings.redis_address()),
         "residents": residents(settings),
         "decoder": decoder(settings),
         "decide": decide,
-        "broadcasts": KafkaBroadcasts,
+        "broadcasts": KafkaBroadcasts(options, book, meters, health),
         "publisher": KafkaPublisher(options, meters),
         "dead_letter": dead_letter,
         "limit_view": limit_view,
         "meters": meters,
-        "health": Health(),
+        "health": health,
         "time_mode": settings.time_mode,
         "batch_size": settings.batch_size,
     }
     return Deps(**(parts | replaced))
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """What the Faust app needs to know of the settings."""
+    return WorkerSettings(
+        group=settings.group,
+        kafka_options=settings.kafka_client_options(),
+        session_timeout=settings.session_timeout,
+        data_directory=settings.data_directory,
+    )
+
+
+def signing_key(settings: Settings) -> bytes | None:
+    """The key of model snapshots."""
+    key = reveal(settings.hmac_key)
+    return None if key is None else key.encode()

@@ -15,8 +15,13 @@ class Health(Protocol):
     """`agents.health.Health`."""
 
     @property
-    def alive(self) -> bool: ...
-    def reasons(self) -> list[str]: ...
+    def alive(self) -> bool:
+        """False once only a restart helps."""
+        ...
+
+    def reasons(self) -> list[str]:
+        """Why it is not ready."""
+        ...
 
 
 class HealthServer:
@@ -27,7 +32,7 @@ class HealthServer:
     """
 
     def __init__(self, registry: Registry, health: Health, host: str, port: int) -> None:
-        self._registry, self._health, self._host, self.port = registry, health, host, port
+        self._registry, self._health, self.host, self.port = registry, health, host, port
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -42,7 +47,7 @@ class HealthServer:
             application.router.add_get(path, handler)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self.port).start()
+        await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -101,26 +101,23 @@ async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
         yield Publisher(producer)
 
 
-async def read_topic(
-    settings: Settings, topic: str, *, from_start: bool, follow: bool
+async def read_topics(
+    settings: Settings, topics: Sequence[str], *, from_start: bool, follow: bool
 ) -> AsyncIterator[aiokafka.ConsumerRecord]:
-    """Records of all partitions of a topic, outside of any group.
+    """Records of all partitions of some topics, outside of any group; in order within a partition.
 
     Args:
         settings: where the brokers are.
-        topic: its name.
+        topics: their names.
         from_start: begin with the oldest record, not with what comes from now on.
         follow: go on for ever; else end with what was there at the beginning.
+
+    Raises:
+        KafkaUnavailable: when no broker answers, or a topic does not exist.
     """
     consumer = aiokafka.AIOKafkaConsumer(**settings.kafka_client_options(), enable_auto_commit=False)
     async with _started(consumer, settings):
-        numbers = consumer.partitions_for_topic(topic)
-        if numbers is None:
-            await consumer._client.force_metadata_update()
-            numbers = await _partitions(consumer, topic)
-        partitions = [aiokafka.TopicPartition(topic, number) for number in sorted(numbers)]
-        if not partitions:
-            raise KafkaUnavailable(f"topic {topic} does not exist: run `duewatch topics create`")
+        partitions = await _partitions(consumer, topics)
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         starts = await consumer.beginning_offsets(partitions) if from_start else ends
@@ -132,9 +129,16 @@ async def read_topic(
                     yield record
 
 
-async def _partitions(consumer: Any, topic: str) -> set[int]:
-    topics = await consumer.topics()
-    return consumer.partitions_for_topic(topic) or set() if topic in topics else set()
+async def _partitions(consumer: Any, topics: Sequence[str]) -> list[aiokafka.TopicPartition]:
+    known = await consumer.topics()
+    lacking = [topic for topic in topics if topic not in known]
+    if lacking:
+        raise KafkaUnavailable(f"topic {', '.join(lacking)} does not exist: run `duewatch topics create`")
+    return [
+        aiokafka.TopicPartition(topic, number)
+        for topic in topics
+        for number in sorted(consumer.partitions_for_topic(topic) or ())
+    ]
 
 
 def _new_topic(spec: TopicSpec, settings: Settings) -> NewTopic:

@@ -1,7 +1,7 @@
 """One line for people per message, in the commands that show messages as they come."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ def line_of(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]
         return _dead_letter(value, {name: text.decode(errors="backslashreplace") for name, text in headers})
     try:
         message = json.loads(value or b"null")
-        return _LINES.get(topic, _anything)(message)
+        render = _LINES.get(topic, _anything)
+        return render(message)
     except (ValueError, KeyError, TypeError):
         return escape((value or b"").decode(errors="backslashreplace"))
 
@@ -57,4 +58,4 @@ def _anything(message: Any) -> str:
     return escape(json.dumps(message, ensure_ascii=False))
 
 
-_LINES = {"warnings": _warning, "limit-adjustments": _limit_adjustment}
+_LINES: dict[str, Callable[[Any], str]] = {"warnings": _warning, "limit-adjustments": _limit_adjustment}

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from decisions.decide import Outcome, decide
+from decisions.decide import decide
 from decisions.in_force import InForce
+from decisions.outcome import Outcome
 from features.record import DAY, RECORD, SCHEMA_VERSION
 from messages.broadcasts import parse_broadcast
 from messages.columns import Events, Source

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from decisions.decide import Outcome
+from decisions.outcome import Outcome
 from messages.verdict import Refusal
 
 DUPLICATE = 0

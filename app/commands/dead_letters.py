@@ -75,10 +75,10 @@ def replay(
 
 
 def _read(kafka: str | None, topic: str | None, error: str | None) -> list[Any]:
-    from app.kafka import KafkaUnavailable, read_topic
+    from app.kafka import KafkaUnavailable, read_topics
 
     async def run(settings: Settings) -> list[Any]:
-        found = read_topic(settings, "dead-letters", from_start=True, follow=False)
+        found = read_topics(settings, ["dead-letters"], from_start=True, follow=False)
         return [letter async for letter in found if _wanted(dict(letter.headers), topic, error)]
 
     with explained(SettingsInvalid, KafkaUnavailable):

@@ -38,11 +38,11 @@ def tail(
         key = None if user is None else user.encode()
 
         async def run() -> None:
-            from app.kafka import read_topic
+            from app.kafka import read_topics
             from app.lines import line_of
 
             shown = 0
-            async for record in read_topic(settings, topic, from_start=from_start, follow=follow):
+            async for record in read_topics(settings, [topic], from_start=from_start, follow=follow):
                 if key is not None and record.key != key:
                     continue
                 if as_json:
