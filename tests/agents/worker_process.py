@@ -28,7 +28,7 @@ def main() -> None:
     parts = deps(RedisStore(RedisAddress.from_url(os.environ["REDIS"])), options, reached=reached, batch_size=500)
     settings = WorkerSettings(group=os.environ["GROUP"], kafka_options=options, session_timeout=6)
     app = build_app(settings, parts)
-    faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+    faust.Worker(app, loglevel=os.environ.get("LEVEL", "WARN"), redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":

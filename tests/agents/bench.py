@@ -1,0 +1,150 @@
+"""One partition on a log in memory: the real partition, inbox, decoder and memory store, without Kafka."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agents.partition import Partition
+from agents.transport import RecordBatch
+from messages.decoding import Record
+from messages.inputs import USER_TOPICS
+from messages.message import Message
+from store.contract import Store
+from tests.agents.cluster import START_MS, event
+from tests.agents.standins import deps
+
+EPOCH = "one"
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Journal:
+    """A publisher that remembers, and dies where it is told to."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.published: Callable[[], object] = lambda: None
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        self.messages.extend(messages)
+        self.published()
+
+    def of(self, topic: str) -> list[Message]:
+        return [message for message in self.messages if message.topic == topic]
+
+
+class Bench:
+    """A log per topic, and owners of partition 0 that come and go."""
+
+    def __init__(self, store: Store, **changes: Any) -> None:
+        self.store, self.changes = store, changes
+        self.records: dict[str, list[Record]] = {topic: [] for topic in USER_TOPICS}
+        self.journal = Journal()
+        self.failures: list[BaseException] = []
+        self.first = dict.fromkeys(USER_TOPICS, 0)
+
+    def send(self, topic: str, user: str, number: int, second: int) -> None:
+        log = self.records[topic]
+        at_ms = START_MS + second * 1000
+        log.append(Record(event(topic, user, number, at_ms), user.encode(), len(log), at_ms))
+
+    def send_bytes(self, topic: str, value: bytes) -> None:
+        self.records[topic].append(Record(value, b"u1", len(self.records[topic])))
+
+    def owner(self, **changes: Any) -> "Owner":
+        return Owner(self, {"publisher": self.journal, **self.changes, **changes})
+
+
+class Owner:
+    """A worker that owns partition 0, and the transport that feeds it."""
+
+    def __init__(self, bench: Bench, changes: Mapping[str, Any]) -> None:
+        self._bench = bench
+        self.acknowledged: list[str] = []
+        self._next: dict[str, int] = {}
+        self._ticket = 0
+        self._moved = asyncio.Event()
+        bench.journal.published = self._moved.set
+        self.deps = deps(bench.store, {}, tick_seconds=0.01, **changes)
+        self.partition = Partition(0, self.deps, self, self, self._fail)
+        self.task = asyncio.create_task(self.partition.live())
+
+    def _fail(self, error: BaseException) -> None:
+        self._bench.failures.append(error)
+        self.partition.stop()
+        self._moved.set()
+
+    # --- the transport's side
+
+    async def epochs(self, topics: Sequence[str]) -> dict[str, str]:
+        return dict.fromkeys(topics, EPOCH)
+
+    async def bounds(self, *_: Any) -> dict[str, tuple[int, int]]:
+        return {topic: (self._bench.first[topic], len(log)) for topic, log in self._bench.records.items()}
+
+    async def begin(self, partition: int, offsets: Mapping[str, int], ends: Mapping[str, int]) -> int:
+        self._ticket += 1
+        self._next = dict(offsets)
+        asyncio.get_running_loop().call_soon(self.feed)
+        return self._ticket
+
+    def end(self, partition: int) -> None:
+        self._next = {}
+
+    def unread(self, topic: str, partition: int) -> int:
+        return len(self._bench.records[topic]) - self._next.get(topic, 0)
+
+    def nudge(self) -> None:
+        pass
+
+    def feed(self) -> None:
+        """Hand over everything that is in the logs."""
+        for topic, start in self._next.items():
+            records = self._bench.records[topic][start:]
+            if records:
+                batch = RecordBatch(topic, 0, start, start + len(records), records, self._ticket)
+                self._next[topic] = batch.end
+                self.partition.deliver(batch, lambda batch=batch: self._acknowledge(batch))
+
+    def _acknowledge(self, batch: RecordBatch) -> None:
+        self.acknowledged.append(f"{batch.topic}/{batch.end}")
+        self._moved.set()
+
+    # --- the test's side
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Return once `done()`, looked at whenever something is acknowledged or fails."""
+        async with asyncio.timeout(10):
+            while not done():
+                self._moved.clear()
+                waiting = asyncio.ensure_future(self._moved.wait())
+                await asyncio.wait([waiting, self.task], return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if self.task.done():
+                    return
+
+    async def finished(self) -> None:
+        """Return once everything that was handed over is acknowledged, or the owner has ended."""
+        wanted = {f"{topic}/{len(log)}" for topic, log in self._bench.records.items() if log}
+        await self.until(lambda: wanted <= set(self.acknowledged))
+
+    async def stop(self) -> None:
+        """The partition is taken away."""
+        self.partition.stop()
+        await self.task
+
+    async def died(self) -> None:
+        """Wait for the death of the process."""
+        try:
+            await self.task
+        except Killed:
+            return
+        raise AssertionError("it lives on")

@@ -1,0 +1,368 @@
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from features.record import RECORD
+from messages.message import Message
+from store.contract import Commit, Opened, PartitionStore, StaleOwner, StoreUnavailable, TopicPosition
+from store.memory import MemoryStore
+from tests.agents.bench import EPOCH, Bench, Killed
+from tests.agents.cluster import START_MS
+from tests.agents.standins import LATENESS
+
+START = START_MS // 1000
+
+
+class FailingView:
+    """A view of which some calls fail, before or after they have done their work."""
+
+    def __init__(self, view: PartitionStore, faults: dict[str, list[str]]) -> None:
+        self._view, self._faults = view, faults
+
+    async def _call(self, name: str, *arguments: Any) -> Any:
+        fault = self._faults[name].pop(0) if self._faults.get(name) else ""
+        if fault == "before":
+            raise StoreUnavailable(name)
+        result = await getattr(self._view, name)(*arguments)
+        if fault == "after":
+            raise StoreUnavailable(name)
+        return result
+
+    async def open(self) -> Opened:
+        return await self._call("open")
+
+    async def load(self, users: Sequence[str]) -> list[bytes | None]:
+        return await self._call("load", users)
+
+    async def due(self, until: int, limit: int) -> list[str]:
+        return await self._call("due", until, limit)
+
+    async def commit(self, commit: Commit) -> None:
+        await self._call("commit", commit)
+
+    async def close(self) -> None:
+        await self._view.close()
+
+
+class FailingStore(MemoryStore):
+    """A store whose views fail as `faults` says: by call, for each time "", "before" or "after"."""
+
+    def __init__(self, **faults: list[str]) -> None:
+        super().__init__()
+        self.faults = faults
+
+    def partition(self, number: int) -> Any:
+        return FailingView(super().partition(number), self.faults)
+
+
+def dies_at(point: str, times: int = 1) -> Any:
+    left = times
+
+    def reached(name: str) -> None:
+        nonlocal left
+        left -= name == point
+        if left == 0:
+            left = -1
+            raise Killed(point)
+
+    return reached
+
+
+async def counts(bench: Bench, *users: str) -> list[int]:
+    blobs = await bench.store.partition(0).load(users)
+    return [int(np.frombuffer(blob, RECORD)[0]["events"]) if blob else 0 for blob in blobs]
+
+
+def causes(messages: Sequence[Message]) -> list[str]:
+    return [body["cause"] for body in (json.loads(message.value) for message in messages) if "cause" in body]
+
+
+def fill(bench: Bench, events: int = 6) -> None:
+    for number in range(events):
+        bench.send(("purchases", "repayments")[number % 2], f"u{number % 3}", number, number)
+
+
+async def test_events_of_several_topics_are_decided_in_order_of_event_time() -> None:
+    bench = Bench(MemoryStore())
+    for number in (0, 2, 4):
+        bench.send("repayments", "u1", number, number)
+    for number in (1, 3):
+        bench.send("purchases", "u1", number, number)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    expected = ["repayments/0", "purchases/0", "repayments/1", "purchases/1", "repayments/2"]
+    assert causes(bench.journal.of("warnings")) == expected
+    assert bench.failures == []
+
+
+@pytest.mark.parametrize("point", ["dead-letters", "decided", "committed", "published", "acknowledged"])
+async def test_a_death_at_any_point_loses_nothing_and_applies_nothing_twice(point: str) -> None:
+    bench = Bench(MemoryStore(), batch_size=2)
+    fill(bench)
+    await bench.owner(reached=dies_at(point, times=2)).died()
+    owner = bench.owner()
+    await owner.until(lambda: len(set(causes(bench.journal.of("warnings")))) == 6)
+    await owner.stop()
+    assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
+    values = {cause: set() for cause in causes(bench.journal.of("warnings"))}
+    for message in bench.journal.of("warnings"):
+        values.setdefault(json.loads(message.value)["cause"], set()).add((message.value, message.headers))
+    assert len(values) == 6
+    assert all(len(different) == 1 for different in values.values())
+
+
+async def test_the_next_owner_publishes_what_was_committed_and_never_published() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench)
+    await bench.owner(reached=dies_at("committed")).died()
+    assert bench.journal.of("warnings") == []
+    left = list((await bench.store.partition(0).open()).outbox)
+    owner = bench.owner()
+    await owner.until(lambda: len(bench.journal.of("warnings")) == 6)
+    await owner.stop()
+    assert bench.journal.of("warnings") == left
+
+
+async def test_a_stale_owner_publishes_nothing_and_goes_on_behind_the_other() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench, 4)
+    other: list[Any] = []
+
+    def overtake(name: str) -> None:
+        if name == "decided" and not other:
+            other.append(None)
+            view = bench.store.partition(0)
+            opened = drive(view.open())
+            position = {"purchases": TopicPosition(1, EPOCH), "repayments": TopicPosition(0, EPOCH)}
+            drive(view.commit(Commit(header=opened.header, position=position)))
+
+    owner = bench.owner(reached=overtake)
+    await owner.until(lambda: len(owner.acknowledged) == 2)
+    await owner.stop()
+    assert causes(bench.journal.of("warnings")) == ["repayments/0", "purchases/1", "repayments/1"]
+    assert Counter(causes(bench.journal.of("warnings"))).most_common(1)[0][1] == 1
+
+
+def drive(call: Any) -> Any:
+    """The result of a coroutine of the memory store, which never waits."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waited")
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+async def test_a_commit_whose_fate_is_unknown_is_made_once(fault: str) -> None:
+    bench = Bench(FailingStore(commit=["", fault], open=["", "before"]), batch_size=2)
+    fill(bench)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
+    assert len(causes(bench.journal.of("warnings"))) == 6
+    assert bench.failures == []
+
+
+@pytest.mark.parametrize("call", ["open", "load", "due", "commit"])
+async def test_a_store_that_is_away_for_a_while_is_waited_for(call: str) -> None:
+    bench = Bench(FailingStore(**{call: ["before", "before"]}))
+    fill(bench)
+    owner = bench.owner()
+    await owner.finished()
+    assert owner.deps.health.store_reachable
+    await owner.stop()
+    assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
+
+
+async def test_readiness_is_lost_while_the_store_is_away() -> None:
+    reasons: list[str] = []
+    store = FailingStore(due=["before"])
+    bench = Bench(store)
+    fill(bench)
+    owner = bench.owner(meters=_Notes(lambda: reasons.extend(owner.deps.health.reasons())))
+    await owner.finished()
+    await owner.stop()
+    assert "the store is unavailable" in reasons
+
+
+class _Notes:
+    """Meters that call back at a retry."""
+
+    def __init__(self, at_retry: Any) -> None:
+        self._at_retry = at_retry
+
+    def retried(self, dependency: str) -> None:
+        self._at_retry()
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+async def test_dead_letters_are_published_before_the_commit_and_block_nothing() -> None:
+    bench = Bench(MemoryStore())
+    bench.send("purchases", "u1", 0, 0)
+    bench.send_bytes("purchases", b"{not json")
+    bench.send("purchases", "u1", 1, 1)
+    await bench.owner(reached=dies_at("dead-letters")).died()
+    assert [message.value for message in bench.journal.messages] == [b"{not json"]
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    assert await counts(bench, "u1") == [2]
+    assert len(set(bench.journal.of("dead-letters"))) == 1
+
+
+async def test_a_due_timer_fires_before_the_event_that_makes_it_due_is_behind_it() -> None:
+    bench = Bench(MemoryStore())
+    bench.send("purchases", "u1", 0, 0)
+    bench.send("repayments", "u2", 0, 10 * LATENESS)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    timers = [json.loads(message.value) for message in bench.journal.of("warnings") if b"timer" in message.value]
+    assert timers == [{"user": "u1", "timer": START + 1}]
+
+
+async def test_more_timers_than_fit_into_one_commit_fire_in_their_order() -> None:
+    async def fired(batch_size: int) -> list[bytes]:
+        bench = Bench(MemoryStore(), batch_size=batch_size)
+        for number in range(25):
+            bench.send("purchases", f"u{number:02}", number, number // 2)
+        bench.send("purchases", "last", 99, 10 * LATENESS)
+        owner = bench.owner()
+        await owner.finished()
+        await owner.stop()
+        assert bench.failures == []
+        return [message.value for message in bench.journal.of("warnings") if b"timer" in message.value]
+
+    whole, parts = await fired(8_000), await fired(3)
+    assert len(whole) == 25
+    assert parts == whole
+
+
+async def test_more_timers_in_one_second_than_fit_into_one_commit_all_fire() -> None:
+    bench = Bench(MemoryStore(), batch_size=2)
+    for number in range(7):
+        bench.send("purchases", f"u{number}", number, 0)
+    bench.send("purchases", "last", 99, 10 * LATENESS)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    assert sum(b"timer" in message.value for message in bench.journal.of("warnings")) == 7
+
+
+async def test_the_clock_fires_timers_without_events_once_everything_is_read() -> None:
+    clock = (START + 5) * 1000
+    bench = Bench(MemoryStore(), time_mode="clock", clock_ms=lambda: clock)
+    bench.send("purchases", "u1", 0, 0)
+    owner = bench.owner()
+    await owner.finished()
+    assert not any(b"timer" in message.value for message in bench.journal.messages)
+    clock += 2 * LATENESS * 1000
+    await owner.until(lambda: any(b"timer" in message.value for message in bench.journal.messages))
+    await owner.stop()
+    header = (await bench.store.partition(0).open()).header
+    assert (header.clock, header.watermark) == (clock, clock // 1000 - LATENESS)
+
+
+async def test_the_versions_in_force_and_the_position_are_in_the_commit() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    opened = await bench.store.partition(0).open()
+    header = opened.header
+    assert (header.policy, header.market, header.model) == ("policy@1", "market@1", "model@1")
+    assert header.commits >= 1
+    assert opened.position["purchases"] == TopicPosition(3, EPOCH)
+    assert opened.position["bills"] == TopicPosition(0, EPOCH)
+
+
+async def test_a_position_beyond_the_log_stops_the_worker_and_acknowledges_nothing() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    bench.records["purchases"].clear()
+    again = bench.owner()
+    await again.task
+    assert again.acknowledged == []
+    (failure,) = bench.failures
+    assert "beyond the log's end" in str(failure)
+
+
+async def test_an_error_while_deciding_stops_the_worker_with_nothing_committed() -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    bench = Bench(MemoryStore())
+    fill(bench)
+    owner = bench.owner(decide=broken)
+    await owner.task
+    assert owner.acknowledged == []
+    assert isinstance(bench.failures[0], ZeroDivisionError)
+    assert (await bench.store.partition(0).open()).position == {}
+
+
+async def test_a_partition_that_was_taken_away_can_be_owned_again() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench)
+    first = bench.owner()
+    await first.finished()
+    await first.stop()
+    fill(bench)
+    second = bench.owner()
+    await second.finished()
+    await second.stop()
+    assert await counts(bench, "u0", "u1", "u2") == [4, 4, 4]
+    assert len(set(causes(bench.journal.of("warnings")))) == 12
+
+
+async def test_what_is_decided_does_not_depend_on_the_batch_size() -> None:
+    async def published(size: int) -> list[Message]:
+        bench = Bench(MemoryStore(), batch_size=size)
+        fill(bench, 40)
+        owner = bench.owner()
+        await owner.finished()
+        await owner.stop()
+        return bench.journal.of("warnings")
+
+    one, seven, many = await published(1), await published(7), await published(8_000)
+    assert one == seven == many
+    assert len(one) >= 40
+
+
+async def test_losing_the_partition_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    class Lost(MemoryStore):
+        refused = False
+
+        def partition(self, number: int) -> Any:
+            view = super().partition(number)
+            commit = view.commit
+
+            async def refuse(wanted: Commit) -> None:
+                if not self.refused:
+                    self.refused = True
+                    raise StaleOwner("somebody else moved it")
+                await commit(wanted)
+
+            view.commit = refuse  # type: ignore[method-assign]
+            return view
+
+    bench = Bench(Lost())
+    fill(bench)
+    owner = bench.owner()
+    with caplog.at_level(logging.WARNING):
+        await owner.finished()
+    await owner.stop()
+    assert any("dropping cache and batch" in record.message for record in caplog.records)
+    assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
