@@ -8,6 +8,8 @@ Times are seconds since 1970-01-01 UTC in u4 (until 2106), days are days since 1
 Amounts are minor units of the book's currency. Tile sums and counts saturate at their dtype's maximum.
 """
 
+from typing import Any
+
 import numpy as np
 
 SCHEMA_VERSION = 1
@@ -37,19 +39,19 @@ BILL = np.dtype(
         ("minimum", "u4"),
         ("paid", "i8"),  # repayments - reversals that name the bill
         ("paid_by_due", "i8"),  # of `paid`, what came at or before `first_due` (or before the bill was known)
-        ("carries", "u1"),
+        ("carries", "u4"),  # 0 or 1
     ],
     align=True,
 )
 
-_PAYMENT = np.dtype([("time", "u4"), ("amount", "i8")], align=True)  # time 0: free; reversals are negative
+_PAYMENT = np.dtype([("time", "i8"), ("amount", "i8")], align=True)  # time 0: free; reversals are negative
 
 _FUND_ENTRY = np.dtype(
     [
         ("time", "u4"),  # 0: free
         ("amount", "u4"),
         ("months", "u2"),
-        ("status", "u1"),  # index in FUND_STATUSES
+        ("status", "u2"),  # index in FUND_STATUSES
     ],
     align=True,
 )
@@ -178,8 +180,22 @@ _STANDING = [
     ("warning_since", "u4", (TRIGGERS_MAX,)),  # opened at, or closed at
 ]
 
-#: Aligned, so that fields load fast and the record is a whole number of 8-byte words (what packing works on).
-RECORD = np.dtype([("schema", "u2"), *_FEATURE_STATE, *_STANDING], align=True)
+
+def _without_gaps(fields: list[Any]) -> np.dtype[np.void]:
+    """A layout in which every field is aligned and no byte belongs to none, a whole number of 8-byte words long.
+
+    Aligned fields load fast; bytes of no field would be left undefined by copies, and records are compared and packed
+    as bytes.
+    """
+    ordered = sorted(fields, key=lambda field: -np.dtype([field], align=True).alignment)
+    size = sum(np.dtype([field]).itemsize for field in fields)
+    layout = np.dtype([*ordered, ("filler", "u1", (-size % 8,))], align=True)
+    if layout.itemsize != size + -size % 8:
+        raise TypeError("a nested record has gaps")
+    return layout
+
+
+RECORD = _without_gaps([("schema", "u2"), *_FEATURE_STATE, *_STANDING])
 
 #: Names of the fields that the kernels own.
 FEATURE_FIELDS: tuple[str, ...] = tuple(field[0] for field in _FEATURE_STATE)
