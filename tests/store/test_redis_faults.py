@@ -2,8 +2,6 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,137 +9,14 @@ from typing import Any
 import pytest
 import redis
 
-from store.contract import Commit, CorruptState, Header, LimitView, StaleOwner, StoreUnavailable, TopicPosition
+from store.contract import Commit, CorruptState, Header, LimitView, StaleOwner, StoreUnavailable
 from store.redis import RedisAddress, RedisStore
 from tests.store.conftest import CLUSTERS, SINGLE_SERVERS
-from tests.store.redis_servers import admin, free_port, running_redis
+from tests.store.redis_servers import admin, free_port, operator, running_redis
+from tests.store.samples import commit
 
 on_single_servers = pytest.mark.parametrize("address", SINGLE_SERVERS, indirect=True)
 on_clusters = pytest.mark.parametrize("address", CLUSTERS, indirect=True)
-
-
-def commit(number: int) -> Commit:
-    return Commit(
-        Header(commits=number),
-        {"purchases": TopicPosition(number)},
-        {"u": b"%d" % number, f"u{number}": b"x"},
-        timers={"u": number},
-    )
-
-
-@contextmanager
-def operator(address: RedisAddress) -> Iterator[Any]:
-    """Somebody else at the same server."""
-    with admin(address.port) as client:
-        yield client
-
-
-def kill_clients(address: RedisAddress) -> None:
-    with operator(address) as client:
-        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-
-
-@asynccontextmanager
-async def proxy(port: int, refuse: bytes = b"", swallow: bytes = b"") -> AsyncIterator[int]:
-    """A TCP proxy that once cuts both ends at a request that holds `refuse`, or after one that holds `swallow`.
-
-    `refuse` so never reaches the server, and the answer to `swallow` never reaches the client.
-    """
-    armed = {word for word in (refuse, swallow) if word}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            while request := await reader.read(1 << 20):
-                hit = next((word for word in armed if word in request), None)
-                if hit is not None:
-                    armed.discard(hit)
-                    if hit == swallow:
-                        server_writer.write(request)
-                        await server_reader.read(1 << 20)
-                    return
-                server_writer.write(request)
-                writer.write(await server_reader.read(1 << 20))
-                await writer.drain()
-        finally:
-            server_writer.close()
-            writer.close()
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield listener.sockets[0].getsockname()[1]
-    finally:
-        listener.close()
-
-
-@on_single_servers
-async def test_a_lost_connection_is_told_once_and_made_again_by_the_next_call(
-    address: RedisAddress, redis_store: RedisStore
-) -> None:
-    view = redis_store.partition(3)
-    await view.open()
-    await view.commit(commit(1))
-    kill_clients(address)
-    with pytest.raises(StoreUnavailable):
-        await view.load(["u"])
-    assert await view.load(["u"]) == [b"1"]
-    await view.commit(commit(2))
-    kill_clients(address)
-    with pytest.raises(StoreUnavailable):
-        await view.commit(commit(3))
-    assert (await view.open()).header.commits == 2
-    await view.commit(commit(3))
-    kill_clients(address)
-    with pytest.raises(StoreUnavailable):
-        await view.open()
-    assert (await view.open()).header.commits == 3
-
-
-@on_single_servers
-async def test_a_lost_connection_does_not_hide_that_somebody_else_committed(
-    address: RedisAddress, redis_store: RedisStore
-) -> None:
-    view, other = redis_store.partition(3), redis_store.partition(3)
-    await view.open()
-    kill_clients(address)
-    await other.open()
-    await other.commit(commit(1))
-    with pytest.raises(StoreUnavailable):
-        await view.commit(commit(2))
-    with pytest.raises(StaleOwner):
-        await view.commit(commit(2))
-    assert await other.load(["u"]) == [b"1"]
-
-
-@on_single_servers
-async def test_a_commit_whose_answer_was_lost_is_found_by_opening_again(address: RedisAddress) -> None:
-    async with proxy(address.port, swallow=b"MSET\r\n") as port:
-        store = RedisStore(replace(address, port=port))
-        view = store.partition(3)
-        await view.open()
-        with pytest.raises(StoreUnavailable):
-            await view.commit(commit(1))
-        with pytest.raises(StaleOwner):
-            await view.commit(commit(1))
-        assert (await view.open()).header.commits == 1
-        await view.commit(commit(2))
-        assert await view.load(["u", "u1", "u2"]) == [b"2", b"x", b"x"]
-        await store.close()
-
-
-@on_single_servers
-async def test_a_commit_that_never_arrived_changed_nothing_and_can_be_repeated(address: RedisAddress) -> None:
-    async with proxy(address.port, refuse=b"MSET\r\n") as port:
-        store = RedisStore(replace(address, port=port))
-        view = store.partition(3)
-        await view.open()
-        with pytest.raises(StoreUnavailable):
-            await view.commit(commit(1))
-        assert await view.load(["u", "u1"]) == [None, None]
-        assert (await view.open()).header.commits == 0
-        await view.commit(commit(1))
-        assert await view.load(["u", "u1"]) == [b"1", b"x"]
-        await store.close()
 
 
 async def test_a_store_that_is_not_there_is_unavailable_to_every_call() -> None:
