@@ -87,10 +87,12 @@ def judge(
         hit_at = np.full(len(rows), count)
         acting = np.flatnonzero(current.acts)
         deciding, first = np.unique(local[current.rows[acting]], return_index=True)
-        for user, position in zip(deciding.tolist(), acting[first].tolist(), strict=True):
+        positions = acting[first]
+        whys = reasons_of(policy.document, model, current.features[positions])
+        for user, position, why in zip(deciding.tolist(), positions.tolist(), whys, strict=True):
             row = int(current.rows[position])
             hit_at[user] = row
-            decided = batch.decide(current, position, users[int(rows[user])])
+            decided = batch.decide(current, position, users[int(rows[user])], why)
             standing[user] = current.standing[position]
             judged.grade[row], judged.limit[row] = standing[user]["grade"], standing[user]["limit"]
             judged.drafts += [(row, draft) for draft in decided]
@@ -164,17 +166,19 @@ class _Batch:
         features[:, INDEX["default_probability"]] = probability
         return probability
 
-    def decide(self, current: _Round, position: int, user: str) -> list[Draft]:
-        """Decide one row: changes its entry of `current.standing` and returns the drafts, in a fixed order."""
+    def decide(self, current: _Round, position: int, user: str, why: list[Reason]) -> list[Draft]:
+        """Decide one row: changes its entry of `current.standing` and returns the drafts, in a fixed order.
+
+        `why` explains the row's default probability.
+        """
         document, warming = self.policy.document, self.model.warming
         index = int(current.rows[position])
-        row = Row(user, int(self.time[index]), current.features[position], current.standing[position])
+        row = Row(user, int(self.time[index]), current.features[position].tolist(), current.standing[position])
         if current.opening[position]:
             limits.announce_opened(document.limits, int(self.amount[index]), row)
         if current.graded.moved[position]:
-            why = reasons_of(document, self.model, row)
             grades.announce(int(current.graded.grade[position]), warming, why, row)
-        causes = self._announce_warnings(current, position, row)
+        causes = self._announce_warnings(current, position, row, why)
         step = int(current.plan.step[position])
         if step != limits.NONE:
             target = int(current.plan.target[position])
@@ -192,28 +196,28 @@ class _Batch:
             current.standing[position] = np.zeros((), current.standing.dtype)
         return row.drafts
 
-    def _announce_warnings(self, current: _Round, position: int, row: Row) -> dict[int, list[Reason]]:
+    def _announce_warnings(
+        self, current: _Round, position: int, row: Row, why: list[Reason]
+    ) -> dict[int, list[Reason]]:
         """Leaves the drafts of warnings; returns the reasons of those that freeze and of those that cut the limit."""
-        causes: dict[int, list[Reason]] = {
-            step: [] for step in (limits.FREEZE, limits.CUT, limits.RESTORE, limits.RAISE)
-        }
-        document, warming = self.policy.document, self.model.warming
-        for line, watch in enumerate(self.policy.watches):
-            status = int(current.moves.move[line, position])
-            rank = int(current.moves.severity[line, position])
+        causes: dict[int, list[Reason]] = {limits.FREEZE: [], limits.CUT: [], limits.RESTORE: [], limits.RAISE: []}
+        warming, step = self.model.warming, int(current.plan.step[position])
+        statuses, ranks = current.moves.move[:, position].tolist(), current.moves.severity[:, position].tolist()
+        for watch, status, rank in zip(self.policy.watches, statuses[:-1], ranks[:-1], strict=True):
             if status:
                 notice = triggers.notice(watch, status, rank, row)
-                if "default_probability" in (watch.trigger.evidence or watch.trigger.levels[0].when.names):
-                    notice.reasons.extend(reasons_of(document, self.model, row))
+                if watch.on_probability:
+                    notice.reasons.extend(why)
                 triggers.announce(notice, status, rank, warming, row)
-            if watch.freezes[rank] or (status and watch.cuts[rank]):
-                found = triggers.notice(watch, triggers.RAISED, rank, row).reasons
-                causes[limits.FREEZE if watch.freezes[rank] else limits.CUT] += found
-        status = int(current.moves.move[-1, position])
-        if status:
+            worsened = status in (triggers.RAISED, triggers.ESCALATED)
+            if (step == limits.FREEZE and watch.freezes[rank]) or (
+                step == limits.CUT and worsened and watch.cuts[rank]
+            ):
+                causes[step] += triggers.notice(watch, triggers.RAISED, rank, row).reasons
+        if statuses[-1]:
             failed = sorted({name for name, bad in current.failures if bad[position]})
-            notice = triggers.review_notice(document.review, status, failed, row)
-            triggers.announce(notice, status, int(current.moves.severity[-1, position]), warming, row)
+            notice = triggers.review_notice(self.policy.document.review, statuses[-1], failed, row)
+            triggers.announce(notice, statuses[-1], ranks[-1], warming, row)
         return causes
 
     def _answer(self, current: _Round, position: int, index: int, row: Row) -> None:

@@ -1,12 +1,10 @@
 """Reasons in words: templates filled with feature values as people read them, and the evidence behind."""
 
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import isfinite
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from features.catalogue import FEATURES, INDEX
 from policy.document import Words
@@ -23,11 +21,11 @@ Draft = dict[str, Any]
 def reason(
     code: str,
     words: Words,
-    row: NDArray[np.float64],
+    row: Sequence[float],
     evidence: Iterable[str] = (),
     thresholds: Mapping[str, float] | None = None,
 ) -> Draft:
-    """One reason as its contract has it, from a feature row f8[WIDTH]."""
+    """One reason as its contract has it, from a row of the feature matrix."""
     return {
         "code": code,
         "en": fill(words.en, row),
@@ -37,7 +35,7 @@ def reason(
                 "feature": name,
                 "value": number(row[INDEX[name]]),
                 "unit": _UNITS[name],
-                "threshold": (thresholds or {}).get(name),
+                "threshold": None if thresholds is None else thresholds.get(name),
             }
             for name in evidence
         ],
@@ -45,18 +43,20 @@ def reason(
 
 
 def number(value: float) -> float:
-    """A value as it is published."""
-    return round(float(value), DIGITS)
+    """A value as it is published; what is no number is never shown as one."""
+    return round(float(value), DIGITS) if isfinite(value) else 0.0
 
 
-def fill(template: str, row: NDArray[np.float64]) -> str:
+def fill(template: str, row: Sequence[float]) -> str:
     """The template with each `{feature}` as people write it: money in major units, shares in per cent."""
     return "".join(text if name is None else text + show(name, row[INDEX[name]]) for text, name in _parts(template))
 
 
 def show(name: str, value: float) -> str:
     """A feature's value in words."""
-    value, unit = float(value), _UNITS[name]
+    unit = _UNITS[name]
+    if not isfinite(value):
+        return "?"
     if unit == "minor units":
         return f"{value / 100:,.2f}"
     if unit in _PERCENT:

@@ -1,10 +1,11 @@
 """One row that decides something: what its decisions share, and the drafts that they leave."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.catalogue import INDEX
 from messages.inputs import LARGEST_AMOUNT, LATEST_MS
@@ -36,13 +37,13 @@ class Row:
 
     user: str
     time: int
-    features: NDArray[np.float64]
+    features: Sequence[float]
     standing: np.void
     drafts: list[Draft] = field(default_factory=list)
 
     def value(self, name: str) -> float:
         """The row's value of a feature."""
-        return float(self.features[INDEX[name]])
+        return self.features[INDEX[name]]
 
     def published(self, name: str) -> float:
         """The same, as it is published."""
@@ -67,5 +68,5 @@ class Row:
 
 
 def clamp(amount: float) -> int:
-    """An amount within what the contracts allow."""
-    return int(min(max(amount, 0), LARGEST_AMOUNT))
+    """An amount within what the contracts allow; what is no number counts as the most."""
+    return int(min(max(amount, 0), LARGEST_AMOUNT)) if isfinite(amount) else LARGEST_AMOUNT

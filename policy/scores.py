@@ -1,25 +1,45 @@
 """Why a score is what it is, in the words of the policy's labels."""
 
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
 from policy.document import Document, Words
 from policy.reasons import Draft as Reason
 from policy.reasons import reason
-from policy.row import Row
 from scoring.model import Model
 
 _MOST = 3
 
 
-def reasons_of(document: Document, model: Model, row: Row) -> list[Reason]:
-    """The inputs that weigh most in the row's default probability, the heaviest first, at most three."""
-    parts = sorted(model.contributions(row.features), key=lambda part: (-abs(part[1]), part[0]))
-    return [_reason(document, name, weight, row) for name, weight in parts[:_MOST] if weight]
+def reasons_of(document: Document, model: Model, rows: NDArray[np.float64]) -> list[list[Reason]]:
+    """For each of f8[k, WIDTH] the inputs that weigh most in its default probability: the heaviest first, at most 3."""
+    if not len(rows):
+        return []
+    names, weights = model.weigh(rows)
+    # Stable, so that equal weights keep the order of the names on every machine.
+    heaviest = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :_MOST]
+    return [
+        [
+            _reason(document, names[column], weight > 0, row)
+            for column, weight in zip(chosen.tolist(), of_row[chosen].tolist(), strict=True)
+            if weight
+        ]
+        for chosen, of_row, row in zip(heaviest, weights, rows.tolist(), strict=True)
+    ]
 
 
-def _reason(document: Document, name: str, weight: float, row: Row) -> Reason:
+def _reason(document: Document, name: str, raises: bool, row: Sequence[float]) -> Reason:
     label = document.labels.get(name)
     en, zh = (label.en, label.zh) if label is not None else (name.replace("_", " "), name)
-    effect_en, effect_zh = ("raises", "提高") if weight > 0 else ("lowers", "降低")
-    words = Words.model_construct(
+    return reason(f"score:{name}", _words(name, en, zh, raises), row, (name,))
+
+
+@cache
+def _words(name: str, en: str, zh: str, raises: bool) -> Words:
+    effect_en, effect_zh = ("raises", "提高") if raises else ("lowers", "降低")
+    return Words(
         en=f"{en} ({{{name}}}) {effect_en} the default probability.", zh=f"{zh}（{{{name}}}）{effect_zh}违约概率。"
     )
-    return reason(f"score:{name}", words, row.features, (name,))

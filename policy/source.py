@@ -32,7 +32,7 @@ def read(text: str) -> tuple[Plain, dict[Path, int]]:
         _walk(root, (), lines)
         return yaml.safe_load(text), lines
     except yaml.MarkedYAMLError as error:
-        mark = getattr(error, "problem_mark", None)
+        mark = error.problem_mark
         where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
         raise SourceError(f"{where}not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -44,7 +44,7 @@ def read(text: str) -> tuple[Plain, dict[Path, int]]:
 def _refuse_aliases_and_depth(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark is not None else 1
         if isinstance(event, yaml.AliasEvent):
             raise SourceError(f"line {line}: aliases are not allowed; write the part out")
         if isinstance(event, yaml.CollectionStartEvent):

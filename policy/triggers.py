@@ -35,6 +35,7 @@ class Watch:
     slot: int
     freezes: NDArray[np.bool_]
     cuts: NDArray[np.bool_]
+    on_probability: bool  # what it says includes why the default probability is what it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,13 @@ class Moves:
 def watches(document: Document) -> tuple[Watch, ...]:
     """The document's triggers made ready."""
     return tuple(
-        Watch(trigger, trigger.id - 1, _by_rank(trigger, "freeze"), _by_rank(trigger, "cut"))
+        Watch(
+            trigger=trigger,
+            slot=trigger.id - 1,
+            freezes=_by_rank(trigger, "freeze"),
+            cuts=_by_rank(trigger, "cut"),
+            on_probability="default_probability" in {*trigger.evidence, *trigger.levels[0].when.names},
+        )
         for trigger in document.triggers
     )
 
@@ -80,20 +87,27 @@ def assess(
     severity = np.zeros((len(ready) + 1, rows), np.uint8)
     freeze, cut = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
     left = warnings_left.copy()
+    before = np.ascontiguousarray(standing["warning_severity"].T)
     for line, watch in enumerate(ready):
-        found, over, bad = _evaluate(watch.trigger, columns)
+        slot, trigger = watch.slot, watch.trigger
+        found, over, bad = _evaluate(trigger, columns)
         if bad is not None:
-            failures.append((watch.trigger.name, bad))
-        _move(move[line], severity[line], found, over, watch.slot, watch.trigger.cooldown, standing, time, left)
+            failures.append((trigger.name, bad))
+        if not found.any() and not before[slot].any():
+            continue
+        age = time - standing["warning_since"][:, slot].astype(np.int64)
+        _move(move[line], severity[line], found, over & (age >= trigger.cooldown), before[slot], left)
         freeze |= watch.freezes[severity[line]]
         cut |= watch.cuts[severity[line]] & ((move[line] == RAISED) | (move[line] == ESCALATED))
     failed = np.zeros(rows, np.bool_)
     for _, bad in failures:
         failed |= bad
-    found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
-    # What is left of the guard rail is not asked here: a failure must always be seen.
-    always = np.ones(rows, np.int64)
-    _move(move[-1], severity[-1], found, ~failed, review.id - 1, review.cooldown, standing, time, always)
+    slot = review.id - 1
+    if failed.any() or before[slot].any():
+        found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
+        age = time - standing["warning_since"][:, slot].astype(np.int64)
+        # What is left of the guard rail is not asked here: a failure must always be seen.
+        _move(move[-1], severity[-1], found, ~failed & (age >= review.cooldown), before[slot], np.ones(rows, np.int64))
     return Moves(move, severity, severity.max(axis=0), freeze, cut, failed)
 
 
@@ -121,30 +135,22 @@ def _move(
     move: NDArray[np.uint8],
     severity: NDArray[np.uint8],
     found: NDArray[np.uint8],
-    over: NDArray[np.bool_],
-    slot: int,
-    cooldown: int,
-    standing: NDArray[np.void],
-    time: NDArray[np.int64],
+    may_close: NDArray[np.bool_],
+    before: NDArray[np.uint8],
     left: NDArray[np.int64],
 ) -> None:
     """Fill one trigger's line of `move` and `severity`; takes what it raises off `left`."""
-    before = standing["warning_severity"][:, slot]
     is_open = before > 0
     raised = ~is_open & (found > 0)
     bounded = raised & (found < _CRITICAL)
     raised &= ~bounded | (left > 0)
     left -= raised & bounded
     escalated = is_open & (found > before)
-    severity[:] = before
-    severity[raised | escalated] = found[raised | escalated]
+    cleared = is_open & may_close
+    severity[:] = np.where(raised | escalated, found, np.where(cleared, 0, before))
     move[raised] = RAISED
     move[escalated] = ESCALATED
-    closing = is_open & over
-    if closing.any():
-        closing &= time - standing["warning_since"][:, slot].astype(np.int64) >= cooldown
-        severity[closing] = 0
-        move[closing] = CLEARED
+    move[cleared] = CLEARED
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,17 +57,26 @@ class Logistic:
             total += part
         return sigmoid(total + self.intercept)
 
+    def weigh(self, features: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        """Names of k features, and what each adds to the log-odds of rows f8[m, WIDTH], as in `contributions`."""
+        lines, points = Scorecard().weigh(features)
+        names = tuple(dict.fromkeys([*lines, *REGRESSORS[1:]]))
+        weights = np.zeros((len(features), len(names)))
+        slope = self.weight[0] / self.scale[0] if self.scale[0] else 0.0
+        for name, column in zip(lines, points.T, strict=True):
+            weights[:, names.index(name)] += slope * column
+        for name, part in zip(REGRESSORS[1:], self._parts(features[:, _COLUMNS])[1:], strict=True):
+            weights[:, names.index(name)] += part
+        return names, weights
+
     def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
         """What each feature adds to the log-odds of one row f8[WIDTH] against the average account; riskiest first.
 
         The scorecard's part is told by its own lines, times the weight that it has here.
         """
-        parts = self._parts(row[None, _COLUMNS])
-        slope = self.weight[0] / self.scale[0] if self.scale[0] else 0.0
-        total = {feature: slope * points for feature, points in Scorecard().contributions(row)}
-        for name, part in zip(REGRESSORS[1:], parts[1:], strict=True):
-            total[name] = total.get(name, 0.0) + float(part[0])
-        return sorted(((name, value) for name, value in total.items() if value), key=lambda pair: -pair[1])
+        names, weights = self.weigh(row[None])
+        named = [(name, weight) for name, weight in zip(names, weights[0].tolist(), strict=True) if weight]
+        return sorted(named, key=lambda pair: -pair[1])
 
     def parameters(self) -> dict[str, tuple[float, ...]]:
         """The numbers that make this model, by name: what a snapshot publishes."""

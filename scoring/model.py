@@ -35,5 +35,8 @@ class Model(Protocol):
     def probability(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities f8[m], strictly between 0 and 1, of feature rows f8[m, features.catalogue.WIDTH]."""
 
+    def weigh(self, features: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        """Names of k features, and what each adds to the log-odds of feature rows f8[m, WIDTH]: f8[m, k]."""
+
     def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
         """Feature names with what they add to the log-odds of one row f8[WIDTH], riskiest first, without zeros."""

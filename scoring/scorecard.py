@@ -197,10 +197,14 @@ class Scorecard:
         """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
         return sigmoid(log_odds(features[:, _COLUMNS]))
 
+    def weigh(self, features: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        """Names of the characteristics' features, and their points f8[m, k] for feature rows f8[m, WIDTH]."""
+        return _FEATURES, np.stack(_parts(features[:, _COLUMNS]), axis=1)
+
     def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
         """What each characteristic adds to the log-odds of one row f8[WIDTH], riskiest first, without zeros."""
-        parts = zip(CHARACTERISTICS, _parts(row[None, _COLUMNS]), strict=True)
-        named = [(line.feature, float(points[0])) for line, points in parts if points[0] != 0.0]
+        names, weights = self.weigh(row[None])
+        named = [(name, weight) for name, weight in zip(names, weights[0].tolist(), strict=True) if weight]
         return sorted(named, key=lambda pair: -pair[1])
 
 
@@ -210,3 +214,4 @@ def sigmoid(log_odds_: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _COLUMNS = np.array([INDEX[name] for name in INPUTS])
+_FEATURES = tuple(line.feature for line in CHARACTERISTICS)
