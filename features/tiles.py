@@ -136,13 +136,16 @@ def newest(head: int, tile: int, window: int) -> int:
 
 @compiled
 def total(tiles: Any, head: int, n: int) -> int:
-    """Sum of the newest `n` tiles of a ring."""
+    """Sum of the newest `n` tiles of a ring, those up to the tile `head`."""
     size = len(tiles)
     k = head % size
+    low = k - n + 1
     result = 0
-    for _ in range(n):
-        result += signed(tiles[k])
-        k = k - 1 if k > 0 else size - 1
+    # Two runs instead of a step that wraps around: the compiler makes vectors of them.
+    for j in range(max(low, 0), k + 1):
+        result += signed(tiles[j])
+    for j in range(size + low, size):
+        result += signed(tiles[j])
     return result
 
 
@@ -151,10 +154,12 @@ def greatest(tiles: Any, head: int, n: int) -> int:
     """Maximum of the newest `n` tiles of a ring; 0 where there is none."""
     size = len(tiles)
     k = head % size
+    low = k - n + 1
     result = 0
-    for _ in range(n):
-        result = max(result, signed(tiles[k]))
-        k = k - 1 if k > 0 else size - 1
+    for j in range(max(low, 0), k + 1):
+        result = max(result, signed(tiles[j]))
+    for j in range(size + low, size):
+        result = max(result, signed(tiles[j]))
     return result
 
 
@@ -187,7 +192,5 @@ def add_instalments(r: Any, time: int, amount: int, parts: int) -> None:
 def instalments(r: Any, time: int, periods: int) -> int:
     """Sum of the instalments of the `periods` 30-day periods after the one of `time`."""
     period = time // PERIOD
-    result = 0
-    for q in range(period + 1, min(period + periods, signed(r.instalment_head) + INSTALMENT_PERIODS - 1) + 1):
-        result += signed(r.instalments_due[q % INSTALMENT_PERIODS])
-    return result
+    last = min(period + periods, signed(r.instalment_head) + INSTALMENT_PERIODS - 1)
+    return total(r.instalments_due, last, max(last - period, 0))
