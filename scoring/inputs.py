@@ -13,6 +13,7 @@ JUDGED: tuple[str, ...] = (
     "days_past_due",
     "days_since_repayment",
     "repaid_90d",
+    "days_since_purchase",
     "failed_debits_90d",
     "owed",
     "limit",
@@ -20,28 +21,23 @@ JUDGED: tuple[str, ...] = (
     "limit_known",
     "debt_to_income",
     "fund_status",
-    "fund_interruptions_365d",
     "cash_like_share_90d",
     "gambling_share_90d",
     "account_age_days",
     "market_index",
 )
 
-#: Features on which the scorecard has no opinion, or a rough one: learned from labels. Each is clipped to its range.
+#: Rare adverse signs whose weight differs from book to book: learned from labels, beside the scorecard's rough opinion.
+#: Each is clipped to its range. None of them grows with the age of an account or tells how the user repays: the former
+#: would be taken for the level of the months in which the labels matured, the latter for the book's minimum rule.
 LEARNED: dict[str, tuple[float, float]] = {
-    "failed_debits_90d": (0, 4),
-    "fund_interruptions_365d": (0, 4),
-    "fund_change": (0, 2),
-    "cash_like_share_90d": (0, 1),
-    "gift_card_share_90d": (0, 1),
-    "gambling_share_90d": (0, 1),
-    "night_share_90d": (0, 1),
-    "category_shift": (0, 1),
-    "refund_ratio_90d": (0, 1),
-    "new_devices_30d": (0, 3),
+    "failed_debits_90d": (0, 3),
+    "fund_interruptions_365d": (0, 3),
+    "cash_like_share_90d": (0, 0.5),
+    "gift_card_share_90d": (0, 0.5),
+    "gambling_share_90d": (0, 0.3),
     "failed_logins_30d": (0, 5),
-    "risky_browse_share_30d": (0, 1),
-    "market_index": (0.5, 2),
+    "risky_browse_share_30d": (0, 0.5),
 }
 
 INPUTS: tuple[str, ...] = (*JUDGED, *(name for name in LEARNED if name not in JUDGED))

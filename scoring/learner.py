@@ -7,7 +7,10 @@ rule, and weights left free on repayment behaviour learned that rule (who pays l
 Classes are not reweighted, so the probability keeps its meaning.
 """
 
+import heapq
 import math
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +27,11 @@ from scoring.scorecard import BASE_LOG_ODDS, Scorecard
 LEARNING_RATE = 0.01
 #: The prior counts like this many examples in the scaler.
 PRIOR_EXAMPLES = 50
-#: Below this slope on the scorecard the labels contradict it so much that a person should look: keep on warming.
-LEAST_SLOPE = 0.1
+#: At most so many examples wait for those scored with them; the oldest are then learned as they are.
+MOST_WAITING = 50_000
+#: Below this slope on the scorecard's log-odds, labels and scorecard mean different things by default, so that a person
+#: should look: keep on warming.
+LEAST_SLOPE = 0.5
 
 
 class Learner:
@@ -41,6 +47,7 @@ class Learner:
         self.examples = 0
         self.positives = 0
         self.refused = 0
+        self._waiting = _Waiting()
         self._log_loss = 0.0
         self._scorecard_log_loss = 0.0
         self._scaler = preprocessing.StandardScaler()
@@ -59,29 +66,37 @@ class Learner:
         # River has no public way to begin from given weights.
         self._regression._weights = VectorDict(dict(weights), self._regression.initializer)
 
-    def learn(self, vector: NDArray[np.floating[Any]], label: bool) -> None:
+    def learn(self, vector: NDArray[np.floating[Any]], label: bool, scored: int | None = None) -> None:
         """Learns one matured example; see `learn_many`."""
-        self.learn_many(np.asarray(vector)[None], [label])
+        self.learn_many(np.asarray(vector)[None], [label], None if scored is None else [scored])
 
-    def learn_many(self, vectors: NDArray[np.floating[Any]], labels: Sequence[bool]) -> None:
-        """Learns matured examples one after the other.
+    def learn_many(
+        self, vectors: NDArray[np.floating[Any]], labels: Sequence[bool], scored: Sequence[int] | None = None
+    ) -> None:
+        """Takes matured examples in the order in which they matured.
 
         `vectors` [n, at least len(INPUTS)] are inputs in the order of `INPUTS`, as scored (more columns are ignored),
         `labels` [n] True for a default. A vector that is not finite teaches nothing: it is counted in `refused`.
-        Raises `OtherSchema` for fewer columns.
+        `scored` [n] says when each was scored (any unit): then they are learned in that order, see `_Waiting`; without
+        it at once. Raises `OtherSchema` for fewer columns.
         """
         inputs = np.asarray(vectors, np.float64)[:, : len(INPUTS)]
         if inputs.shape[1] != len(INPUTS):
             raise OtherSchema(f"expected {len(INPUTS)} inputs, got {inputs.shape[1]}")
         finite = np.asarray(np.isfinite(inputs).all(axis=1))
         columns = regressors(np.where(finite[:, None], inputs, 0.0)).T.tolist()
-        for values, label, usable in zip(columns, labels, finite.tolist(), strict=True):
-            if usable:
-                self._learn_one(dict(zip(REGRESSORS, values, strict=True)), bool(label))
-            else:
+        times: Sequence[int | None] = [None] * len(columns) if scored is None else scored
+        for values, label, usable, time in zip(columns, labels, finite.tolist(), times, strict=True):
+            if not usable:
                 self.refused += 1
+            elif time is None:
+                self._learn_one(values, bool(label))
+            else:
+                for past, known in self._waiting.add(int(time), bool(label), values):
+                    self._learn_one(past, known)
 
-    def _learn_one(self, x: dict[str, float], label: bool) -> None:
+    def _learn_one(self, values: list[float], label: bool) -> None:
+        x = dict(zip(REGRESSORS, values, strict=True))
         self._log_loss += _log_loss(self.predict(x), label)
         self._scorecard_log_loss += _log_loss(1.0 / (1.0 + math.exp(-x["scorecard"])), label)
         self._pipeline.learn_one(x, label)
@@ -129,6 +144,7 @@ class Learner:
             "refused": self.refused,
             "log_loss": self._log_loss,
             "scorecard_log_loss": self._scorecard_log_loss,
+            "waiting": self._waiting.state(),
             "count": [int(self._scaler.counts[name]) for name in REGRESSORS],
             "mean": [float(self._scaler.means[name]) for name in REGRESSORS],
             "variance": [float(self._scaler.vars[name]) for name in REGRESSORS],
@@ -146,6 +162,7 @@ class Learner:
         learner.examples, learner.positives = state["examples"], state["positives"]
         learner.refused = state["refused"]
         learner._log_loss, learner._scorecard_log_loss = state["log_loss"], state["scorecard_log_loss"]
+        learner._waiting = _Waiting.restore(state["waiting"])
         for position, name in enumerate(REGRESSORS):
             learner._scaler.counts[name] = state["count"][position]
             learner._scaler.means[name] = state["mean"][position]
@@ -154,6 +171,43 @@ class Learner:
         learner._regression.intercept = state["intercept"]
         learner._regression.optimizer.n_iterations = state["iterations"]
         return learner
+
+
+class _Waiting:
+    """Puts matured examples in the order in which they were scored.
+
+    A default shows long before the window of those scored with it has closed. Learned as they mature, labels would come
+    in blocks of defaults only and of none at all, and the probability would follow the newest block. So examples wait
+    until a negative that was scored later has matured: then everything scored before it has, too. Those scored at one
+    instant are mixed by a hash of their values.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, bool, list[float]]] = []
+        self._closed = 0
+
+    def add(self, scored: int, label: bool, values: list[float]) -> list[tuple[list[float], bool]]:
+        """Takes an example and returns those that have waited long enough, in order."""
+        heapq.heappush(self._heap, (scored, zlib.crc32(struct.pack(f"<{len(values)}d", *values)), label, values))
+        if not label:
+            self._closed = max(self._closed, scored)
+        ready = []
+        while self._heap and (self._heap[0][0] < self._closed or len(self._heap) > MOST_WAITING):
+            _, _, known, past = heapq.heappop(self._heap)
+            ready.append((past, known))
+        return ready
+
+    def state(self) -> dict[str, Any]:
+        """What waits, as JSON-able values."""
+        return {"closed": self._closed, "examples": [list(example) for example in self._heap]}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "_Waiting":
+        """Goes on where `state` was taken."""
+        waiting = cls()
+        waiting._closed = state["closed"]
+        waiting._heap = [(time, mix, label, list(values)) for time, mix, label, values in state["examples"]]
+        return waiting
 
 
 def _log_loss(probability: float, label: bool) -> float:

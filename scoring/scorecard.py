@@ -102,7 +102,7 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
     ),
     Characteristic(
         "days_past_due",
-        ((0, 0), (30, 0.4), (60, 1.2), (90, 2.2)),
+        ((0, 0), (30, 0.2), (60, 0.8), (90, 2.0)),
         "Days past due, as far as nothing came in meanwhile: who is silent for two months rarely comes back.",
         value=_silent_days,
     ),
@@ -117,6 +117,16 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
         "What was repaid in 90 days as a share of the limit: large repayments prove the ability to pay.",
         value=_repaid_share,
         unless=lambda column: _unjudged(column) | _no_limit(column),
+    ),
+    Characteristic(
+        "days_since_purchase",
+        ((15, 0), (60, 0.4)),
+        "Who stopped buying often cannot buy any more, or has turned to other credit.",
+    ),
+    Characteristic(
+        "owed",
+        ((0, 0.3), (1, 0)),
+        "An account that nothing is owed on tells nothing: whether its user repays is not seen.",
     ),
     Characteristic(
         "failed_debits_90d",
@@ -144,14 +154,9 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
     ),
     Characteristic(
         "fund_status",
-        ((0, 0), (1, 0.5)),
+        ((0, 0), (1, 0.4)),
         "Provident fund interrupted, withdrawn or closed: the job, and with it the income, may be gone.",
         value=_fund_trouble,
-    ),
-    Characteristic(
-        "fund_interruptions_365d",
-        ((0, 0), (1, 0.2), (3, 0.5)),
-        "Interruptions of the provident fund within a year: unsteady work.",
     ),
     Characteristic(
         "cash_like_share_90d",

@@ -14,6 +14,7 @@ GOOD = {
     "last_bill_late_days": -8,
     "days_since_repayment": 12,
     "repaid_90d": 900_000,
+    "days_since_purchase": 3,
     "owed": 300_000,
     "limit": 3_000_000,
     "starting_limit": 3_000_000,

@@ -34,8 +34,9 @@ def test_an_account_without_known_limit_does_not_look_safer_for_it() -> None:
         ("missed_bills_recent", (0, 0.6, 1, 1.6, 2.3)),
         ("last_bill_late_days", (-20, 0, 3, 8)),
         ("failed_debits_90d", (0, 1, 2)),
-        ("owed", (300_000, 2_800_000, 3_300_000)),
-        ("fund_interruptions_365d", (0, 1, 2)),
+        ("owed", (100, 300_000, 2_800_000, 3_300_000)),
+        ("fund_status", (0, 1)),
+        ("days_since_purchase", (5, 30, 90)),
         ("debt_to_income", (1, 8, 20)),
         ("cash_like_share_90d", (0, 0.5, 0.9)),
         ("gambling_share_90d", (0, 0.2, 0.5)),
@@ -46,6 +47,10 @@ def test_more_of_a_bad_sign_is_never_safer(feature: str, values: tuple[float, ..
     scored = [probability(**{feature: value}) for value in values]
     assert scored == sorted(scored)
     assert scored[-1] > scored[0]
+
+
+def test_an_account_without_debt_is_not_safe_for_that() -> None:
+    assert probability(owed=0) > probability()
 
 
 def test_days_past_due_count_only_as_far_as_nothing_came_in() -> None:
