@@ -7,7 +7,7 @@ is not understood, or must not be trusted, is refused and the old one stays in f
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiokafka
@@ -148,7 +148,7 @@ class KafkaBroadcasts:
         """Read from where the last consumer got to, for ever."""
         tps = await _partitions(consumer)
         consumer.assign(tps)
-        first, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        first = await consumer.beginning_offsets(tps)
         for tp in tps:
             consumer.seek(tp, max(first[tp], positions.get(tp, 0)))
         while True:
@@ -156,9 +156,18 @@ class KafkaBroadcasts:
                 for record in records:
                     self._book.apply(record)
                 positions[tp] = records[-1].offset + 1
-            if not self._whole.is_set() and all([await consumer.position(tp) >= ends[tp] for tp in tps]):
+            if not self._whole.is_set() and await read_whole(consumer, tps):
                 self._whole.set()
                 self._health.broadcasts_read = True
+
+
+async def read_whole(consumer: Any, tps: Iterable[Any]) -> bool:
+    """Whether an aiokafka consumer has read everything; told by fetches, a list of end offsets may be behind."""
+    for tp in tps:
+        end = consumer.highwater(tp)
+        if end is None or await consumer.position(tp) < end:
+            return False
+    return True
 
 
 async def _partitions(consumer: Any) -> list[Any]:

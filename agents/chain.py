@@ -17,15 +17,14 @@ class Fetch(Enum):
 class Chain:
     """From one start of the partition's owner (`ticket`) to its end.
 
-    `end` is the end of the log as last seen, `reached` how far it is read, offsets without records (transaction
-    markers, compacted ones) included, `finished` one past the last hand-over that was acknowledged.
+    `end` is the end of the log as the newest fetch saw it, None before the first, and `reached` how far it is read,
+    offsets without records (transaction markers, compacted ones) included.
     """
 
     ticket: int
     next: int
-    end: int
+    end: int | None = None
     reached: int = 0
-    finished: int | None = None
     _looked_at: int | None = None
 
     def judge(self, first: int, last: int) -> Fetch:
@@ -49,11 +48,12 @@ class Chain:
         self._looked_at = None
         return start, self.next
 
-    def finish(self, end: int) -> None:
-        """What was handed over up to `end` (exclusive) is acknowledged."""
-        self.finished = max(self.finished or 0, end)
-
     @property
     def unread(self) -> int:
-        """Records that are not handed over yet; markers may be among them until the next fetch."""
+        """Records that are not handed over yet, at least 1 while that is unknown.
+
+        Markers may be among them until the next fetch.
+        """
+        if self.end is None:
+            return 1
         return max(0, self.end - max(self.next, self.reached))

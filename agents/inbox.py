@@ -25,7 +25,11 @@ class Feed(Protocol):
         """First offset and end of each topic's log."""
         ...
 
-    async def begin(self, partition: int, offsets: Mapping[str, int], ends: Mapping[str, int]) -> int:
+    async def end_beyond(self, topic: str, partition: int, offset: int) -> int:
+        """The end of a log, looked at more closely because it seems to be before `offset`."""
+        ...
+
+    async def begin(self, partition: int, offsets: Mapping[str, int]) -> int:
         """Hand over from these offsets on, under the ticket that is returned."""
         ...
 

@@ -12,7 +12,7 @@ from agents.alignment import Batch
 from agents.inbox import Feed, Inbox
 from agents.patience import Backoff, until_stored
 from agents.ports import Deps
-from agents.starts import Logs, starting_offsets
+from agents.starts import LogFacts, starting_offsets
 from agents.transport import RecordBatch, Revoked
 from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
@@ -40,7 +40,9 @@ class _Held:
 class Partition:
     """Owns one partition number across all user-keyed topics for as long as `live` runs."""
 
-    def __init__(self, number: int, deps: Deps, feed: Feed, logs: Logs, fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, number: int, deps: Deps, feed: Feed, logs: LogFacts, fail: Callable[[BaseException], None]
+    ) -> None:
         self.number = number
         self._deps, self._feed, self._logs = deps, feed, logs
         self._fail = fail
@@ -113,10 +115,14 @@ class Partition:
         topics = list(USER_TOPICS)
         epochs = await self._logs.epochs(topics)
         bounds = await self._logs.bounds(self._feed, self.number, topics)
+        for topic, known in self._held.position.items():
+            first, end = bounds[topic]
+            if known.next_offset > end:
+                bounds[topic] = first, await self._feed.end_beyond(topic, self.number, known.next_offset)
         offsets = starting_offsets(self.number, self._held.position, bounds, epochs, self._deps.meters)
         self._held.position = {topic: TopicPosition(offset, epochs[topic]) for topic, offset in offsets.items()}
         self._sources = {topic: Source(topic, self.number, epochs[topic]) for topic in topics}
-        ticket = await self._feed.begin(self.number, offsets, {topic: end for topic, (_, end) in bounds.items()})
+        ticket = await self._feed.begin(self.number, offsets)
         self._inbox.open(ticket, offsets)
 
     def _drop(self) -> None:

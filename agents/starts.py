@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
@@ -62,6 +62,18 @@ def starting_offsets(
             meters.skipped(topic, first - known.next_offset, lost=True)
         offsets[topic] = max(first, known.next_offset)
     return offsets
+
+
+class LogFacts(Protocol):
+    """What a partition's owner asks about the logs before it starts."""
+
+    async def epochs(self, topics: Sequence[str]) -> dict[str, str]:
+        """The identity of each topic, "" where unknown."""
+        ...
+
+    async def bounds(self, feed: Feed, partition: int, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """First offset and end of each topic's log."""
+        ...
 
 
 class Logs:

@@ -12,6 +12,7 @@ import aiokafka
 import numpy as np
 from pydantic import ValidationError
 
+from agents.broadcasts import read_whole
 from agents.publishing import Publisher
 from agents.snapshots import Untrusted, open_snapshot, restore_learner, snapshot_message
 from messages.outputs import MODEL_SNAPSHOTS, TRAINING_EXAMPLES, TrainingExample
@@ -57,9 +58,8 @@ class Trainer:
         """Go on from the newest snapshot that can be trusted."""
         tp = aiokafka.TopicPartition(MODEL_SNAPSHOTS, 0)
         consumer.assign([tp])
-        first, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
-        consumer.seek(tp, first)
-        while await consumer.position(tp) < end:
+        consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
+        while not await read_whole(consumer, [tp]):
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                 for record in records:
                     self._take(record.value)
@@ -73,7 +73,7 @@ class Trainer:
         except (ValidationError, KeyError) as error:
             log.error("%s, offset %d: not learned: %s", TRAINING_EXAMPLES, record.offset, error)
             return
-        self.learner.learn(vector, example.label)
+        self.learner.learn(vector, example.label, example.scored_time)
         self._since += 1
         if self._since >= self._every:
             await self._publisher.publish([snapshot_message(self.learner, self.offset, self._key)])

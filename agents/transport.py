@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Name of the transport in Faust's broker URLs (the entry point in pyproject.toml): `duewatch://host:port`.
 SCHEME = "duewatch"
+#: How often, and how long apart in seconds, the end of a log is looked at that seems to be before a stored position.
+END_LOOKS, END_LOOK_SECONDS = 25, 0.2
 
 
 class Revoked(Exception):
@@ -84,6 +86,7 @@ class Consumer(driver.Consumer):
         self._era = 0  # counts revocations
         self._tickets = 0  # given out so far
         self._chains: dict[TP, Chain] = {}  # by partition that has begun
+        self._finished: dict[TP, int] = {}  # one past the last hand-over that was acknowledged
         self._wanted: set[TP] = set()  # shared with the fetch in flight, never empty while one is
         self._room = asyncio.Event()
 
@@ -105,7 +108,25 @@ class Consumer(driver.Consumer):
         first, end = await self.earliest_offsets(*tps), await self.highwaters(*tps)
         return {tp.topic: (first[tp], end[tp]) for tp in tps}
 
-    async def begin(self, partition: int, offsets: Mapping[str, int], ends: Mapping[str, int]) -> int:
+    async def end_beyond(self, topic: str, partition: int, offset: int) -> int:
+        """The end of the log as fetching from `offset` tells it, waited for while it is less than `offset`.
+
+        A list of offsets may be behind: right after a change of leader, and always on the embedded broker, whose list
+        names the begin of the newest batch instead of its end. Raises Revoked.
+        """
+        tp, end = TP(topic, partition), 0
+        for _ in range(END_LOOKS):
+            try:
+                await self._seek_all({tp: offset})
+                await asyncio.sleep(END_LOOK_SECONDS)
+                end = max(end, self.highwater(tp) or 0)
+            except (IllegalStateError, AssertionError) as error:  # aiokafka asserts that it is assigned
+                raise Revoked from error
+            if end >= offset:
+                break
+        return end
+
+    async def begin(self, partition: int, offsets: Mapping[str, int]) -> int:
         """Hand over from these offsets on, under the ticket that is returned.
 
         Raises Revoked when a rebalance came in between.
@@ -121,7 +142,8 @@ class Consumer(driver.Consumer):
         self._tickets += 1
         for tp, offset in starts.items():
             self._acked.pop(tp, None)
-            self._chains[tp] = Chain(self._tickets, offset, ends[tp.topic])
+            self._finished.pop(tp, None)
+            self._chains[tp] = Chain(self._tickets, offset)
         self.nudge()
         return self._tickets
 
@@ -148,6 +170,7 @@ class Consumer(driver.Consumer):
         """End the era before anything else is done about the rebalance."""
         self._era += 1
         self._chains.clear()
+        self._finished.clear()
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
@@ -269,15 +292,14 @@ class Consumer(driver.Consumer):
         batch: RecordBatch = message.value
         chain = self._chains.get(message.tp)
         if chain is not None and chain.ticket == batch.ticket:
-            chain.finish(batch.end)
+            self._finished[message.tp] = max(batch.end, self._finished.get(message.tp, 0))
             self._acked[message.tp] = [batch.end]  # Faust looks here for partitions that have something to commit
             self._n_acked += 1
         return True
 
     def _new_offset(self, tp: TP) -> int | None:
-        chain = self._chains.get(tp)
         self._acked[tp] = []
-        return chain.finished if chain is not None else None
+        return self._finished.get(tp)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         return True
@@ -296,7 +318,7 @@ class Consumer(driver.Consumer):
         except KafkaError as error:
             log.warning("offsets not committed, a later commit will tell: %r", error)
             for tp, offset in offsets.items():
-                if tp in self._chains:
+                if tp in self._finished:
                     self._acked[tp] = [offset]
             return False
         return True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from agents.partition import Partition
@@ -90,7 +91,10 @@ class Owner:
     async def bounds(self, *_: Any) -> dict[str, tuple[int, int]]:
         return {topic: (self._bench.first[topic], len(log)) for topic, log in self._bench.records.items()}
 
-    async def begin(self, partition: int, offsets: Mapping[str, int], ends: Mapping[str, int]) -> int:
+    async def end_beyond(self, topic: str, partition: int, offset: int) -> int:
+        return len(self._bench.records[topic])
+
+    async def begin(self, partition: int, offsets: Mapping[str, int]) -> int:
         self._ticket += 1
         self._next = dict(offsets)
         asyncio.get_running_loop().call_soon(self.feed)
@@ -112,7 +116,7 @@ class Owner:
             if records:
                 batch = RecordBatch(topic, 0, start, start + len(records), records, self._ticket)
                 self._next[topic] = batch.end
-                self.partition.deliver(batch, lambda batch=batch: self._acknowledge(batch))
+                self.partition.deliver(batch, partial(self._acknowledge, batch))
 
     def _acknowledge(self, batch: RecordBatch) -> None:
         self.acknowledged.append(f"{batch.topic}/{batch.end}")

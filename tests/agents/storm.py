@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ TOPICS = ("purchases", "repayments", "behaviours")
 SESSION = 6.0
 EVENTS_A_SECOND = 600
 TAKEOVER = 90.0
+#: How often the victim is the worker that has worked longest; young ones may not have joined yet.
+OLDEST = 0.6
 
 
 @dataclass
@@ -49,8 +52,11 @@ class Storm:
         )
 
 
-async def storm(group: Cluster, rng: random.Random, script: list[str], pause: tuple[float, float]) -> Storm:
-    """Work through `script` (start, term, kill, freeze), then wait until everything is applied, and compare."""
+async def storm(group: Cluster, rng: random.Random, script: list[str], pause: Callable[[], Awaitable[object]]) -> Storm:
+    """Work through `script` (start, term, kill, freeze), then wait until everything is applied, and compare.
+
+    `pause` is awaited after each fault.
+    """
     found, running = Storm(), True
     begun = time.monotonic()
 
@@ -67,22 +73,19 @@ async def storm(group: Cluster, rng: random.Random, script: list[str], pause: tu
     for _ in range(2):
         group.start_worker()
     stream = asyncio.create_task(produce())
-    await asyncio.sleep(8)
+    await caught_up(group)
     for fault in script:
         await _inflict(group, rng, fault)
         found.faults[fault] += 1
-        await asyncio.sleep(rng.uniform(*pause))
-        found.restarted += _supervise(group)
+        found.restarted += supervise(group)
+        await pause()
+        found.restarted += supervise(group)
     running = False
     await stream
     ended = time.monotonic()
-    while True:
-        applied = await group.applied(group.sent)
-        if applied.total() >= group.sent.total() or time.monotonic() - ended > TAKEOVER:
-            break
-        found.restarted += _supervise(group)
-        await asyncio.sleep(0.5)
+    await caught_up(group)
     found.seconds, found.settling = ended - begun, time.monotonic() - ended
+    applied = await group.applied(group.sent)
     found.sent, found.applied = group.sent.total(), applied.total()
     found.differing = {user: (sent, applied[user]) for user, sent in group.sent.items() if applied[user] != sent}
     for worker in list(group.workers):
@@ -91,8 +94,18 @@ async def storm(group: Cluster, rng: random.Random, script: list[str], pause: tu
     return found
 
 
+async def caught_up(group: Cluster) -> None:
+    """Return once as many events are applied as are sent by now, or `TAKEOVER` seconds later."""
+    wanted, begun = group.sent.total(), time.monotonic()
+    while time.monotonic() - begun < TAKEOVER:
+        if (await group.applied(group.sent)).total() >= max(1, wanted):
+            return
+        supervise(group)
+        await asyncio.sleep(0.5)
+
+
 async def _inflict(group: Cluster, rng: random.Random, fault: str) -> None:
-    victim = rng.choice(group.workers)
+    victim = group.workers[0] if rng.random() < OLDEST else rng.choice(group.workers)
     if fault == "start":
         group.start_worker()
     elif fault == "freeze":
@@ -106,7 +119,7 @@ async def _inflict(group: Cluster, rng: random.Random, fault: str) -> None:
         group.ended.append(victim)
 
 
-def _supervise(group: Cluster) -> int:
+def supervise(group: Cluster) -> int:
     """Start anew what has ended by itself, and keep two workers running; how many were started."""
     dead = [worker for worker in group.workers if worker.poll() is not None]
     for worker in dead:
@@ -138,7 +151,7 @@ async def _by_hand(seconds: float, seed: int, kafka: str, redis: str) -> Storm:
     directory = Path(tempfile.mkdtemp(prefix="storm-"))
     sys.stdout.write(f"logs of the workers: {directory}\n")
     async with cluster(kafka, redis, f"storm-{seed}-{time.time_ns()}", directory) as group:
-        return await storm(group, rng, script, (2.0, 7.0))
+        return await storm(group, rng, script, lambda: asyncio.sleep(rng.uniform(2.0, 7.0)))
 
 
 if __name__ == "__main__":

@@ -41,17 +41,14 @@ def test_a_hole_that_could_not_be_explained_is_looked_at_again() -> None:
 
 
 def test_markers_at_the_end_of_the_log_are_not_unread() -> None:
-    chain = Chain(ticket=1, next=5, end=6)
-    assert chain.unread == 1
-    chain.reached = 6
+    chain = Chain(ticket=1, next=5, end=7)
+    assert chain.unread == 2
+    chain.reached = 7
     assert chain.unread == 0
 
 
-def test_acknowledging_out_of_order_never_moves_back() -> None:
-    chain = Chain(ticket=1, next=9, end=9)
-    chain.finish(7)
-    chain.finish(5)
-    assert chain.finished == 7
+def test_before_the_first_fetch_a_log_counts_as_unread() -> None:
+    assert Chain(ticket=1, next=5).unread == 1
 
 
 @settings(max_examples=200, deadline=None)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.health import Health
 from features.record import RECORD
 from messages.message import Message
 from store.contract import Commit, Opened, PartitionStore, StaleOwner, StoreUnavailable, TopicPosition
@@ -34,13 +35,16 @@ class FailingView:
         return result
 
     async def open(self) -> Opened:
-        return await self._call("open")
+        opened: Opened = await self._call("open")
+        return opened
 
     async def load(self, users: Sequence[str]) -> list[bytes | None]:
-        return await self._call("load", users)
+        loaded: list[bytes | None] = await self._call("load", users)
+        return loaded
 
     async def due(self, until: int, limit: int) -> list[str]:
-        return await self._call("due", until, limit)
+        due: list[str] = await self._call("due", until, limit)
+        return due
 
     async def commit(self, commit: Commit) -> None:
         await self._call("commit", commit)
@@ -110,7 +114,7 @@ async def test_a_death_at_any_point_loses_nothing_and_applies_nothing_twice(poin
     await owner.until(lambda: len(set(causes(bench.journal.of("warnings")))) == 6)
     await owner.stop()
     assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
-    values = {cause: set() for cause in causes(bench.journal.of("warnings"))}
+    values: dict[str, set[Any]] = {cause: set() for cause in causes(bench.journal.of("warnings"))}
     for message in bench.journal.of("warnings"):
         values.setdefault(json.loads(message.value)["cause"], set()).add((message.value, message.headers))
     assert len(values) == 6
@@ -186,7 +190,8 @@ async def test_readiness_is_lost_while_the_store_is_away() -> None:
     store = FailingStore(due=["before"])
     bench = Bench(store)
     fill(bench)
-    owner = bench.owner(meters=_Notes(lambda: reasons.extend(owner.deps.health.reasons())))
+    health = Health()
+    owner = bench.owner(health=health, meters=_Notes(lambda: reasons.extend(health.reasons())))
     await owner.finished()
     await owner.stop()
     assert "the store is unavailable" in reasons
@@ -355,7 +360,7 @@ async def test_losing_the_partition_is_said(caplog: pytest.LogCaptureFixture) ->
                     raise StaleOwner("somebody else moved it")
                 await commit(wanted)
 
-            view.commit = refuse  # type: ignore[method-assign]
+            view.commit = refuse  # type: ignore[method-assign, assignment]
             return view
 
     bench = Bench(Lost())

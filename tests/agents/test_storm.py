@@ -1,0 +1,17 @@
+import random
+
+import pytest
+
+from tests.agents.cluster import Cluster
+from tests.agents.storm import caught_up, storm
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+async def test_workers_stopped_killed_and_started_ten_times_apply_every_event_once(group: Cluster) -> None:
+    rng = random.Random(7)
+    script = ["kill", "term", "start", "kill", "term", "kill", "start", "term", "kill", "term"]
+    found = await storm(group, rng, script, lambda: caught_up(group))
+    assert found.applied == found.sent > 10_000, found
+    assert found.differing == {}, found
+    assert found.missing == 0, found
