@@ -124,7 +124,7 @@ def summary(found: Found, seconds: float) -> Iterator[str]:
     for line in count_lines(found.outputs.decisions):
         yield f"{line}"
     ranking = found.ranking
-    yield f"ranking     AUC {ranking.auc:.3f}, KS {ranking.ks:.3f} of the default probability after the September statement"
+    yield f"ranking     AUC {ranking.auc:.3f}, KS {ranking.ks:.3f}: default probability after the September statement"
     yield f"            against the {ranking.defaulted} of {ranking.clients:,} clients that defaulted in October"
     yield f"            (model {ranking.model}, which has learned from due dates missed before)"
     if ranking.note:

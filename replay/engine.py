@@ -211,7 +211,7 @@ class Engine:
             self._sink.scores(_score_rows(events, outcome))
         if self._learner is not None:
             for example in outcome.examples:
-                self._learner.learn(example.inputs, example.label)
+                self._learner.learn(example.inputs, example.label, example.scored_time)
 
     def _renew_model(self, time: int) -> None:
         learner = self._learner

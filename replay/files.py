@@ -133,7 +133,13 @@ def _rows(path: Path) -> Iterator[bytes]:
 def _csv_rows(file: IO[bytes]) -> Iterator[bytes]:
     """An empty cell is an absent field. A cell that does not read as its field's type stays text, to be refused."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text)
+    try:
+        yield from _csv_values(csv.reader(text))
+    finally:
+        text.detach()  # whoever opened the file closes it
+
+
+def _csv_values(reader: Iterator[list[str]]) -> Iterator[bytes]:
     names = next(reader, [])
     readers = [_READERS.get(_PLAIN_TYPES.get(name, str), _as_text) for name in names]
     encode = msgspec.json.Encoder().encode
@@ -143,7 +149,7 @@ def _csv_rows(file: IO[bytes]) -> Iterator[bytes]:
             row["columns beyond the header"] = len(cells) - len(names)
         try:
             yield encode(row)
-        except (UnicodeEncodeError, OverflowError):
+        except UnicodeEncodeError:
             yield ",".join(cells).encode(errors="surrogateescape")
 
 

@@ -68,7 +68,7 @@ def test_a_missing_secret_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_password_in_the_url_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUEWATCH_REDIS_URL", "redis://:hunter2@127.0.0.1:6379/0")
-    with pytest.raises(SettingsInvalid, match="DUEWATCH_REDIS_URL: .*DUEWATCH_REDIS_PASSWORD") as refused:
+    with pytest.raises(SettingsInvalid, match=r"DUEWATCH_REDIS_URL: .*DUEWATCH_REDIS_PASSWORD") as refused:
         load_settings()
     assert "hunter2" not in str(refused.value)
 
