@@ -41,8 +41,13 @@ class Learner(Protocol):
         """How many were learned."""
         ...
 
-    def learn(self, vector: NDArray[np.floating[Any]], label: bool) -> None:
-        """One matured example: its inputs as scored, True for a default."""
+    def learn(
+        self,
+        vector: NDArray[np.floating[Any]],
+        label: bool,  # noqa: FBT001 - the learner's signature
+        scored: int | None = None,
+    ) -> None:
+        """One matured example: its inputs as scored, True for a default, and when it was scored."""
         ...
 
     def champion(self, version: str | None = None) -> Model:

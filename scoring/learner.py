@@ -27,8 +27,9 @@ from scoring.scorecard import BASE_LOG_ODDS, Scorecard
 LEARNING_RATE = 0.01
 #: The prior counts like this many examples in the scaler.
 PRIOR_EXAMPLES = 50
-#: At most so many examples wait for those scored with them; the oldest are then learned as they are.
-MOST_WAITING = 50_000
+#: At most so many examples wait for those scored with them; then the oldest are learned as they are. What waits is in
+#: the learner's state, and that has to fit in a message.
+MOST_WAITING = 5_000
 #: Below this slope on the scorecard's log-odds, labels and scorecard mean different things by default, so that a person
 #: should look: keep on warming.
 LEAST_SLOPE = 0.5
@@ -135,7 +136,7 @@ class Learner:
         return Scorecard() if self.warming else self.snapshot(version)
 
     def state(self) -> dict[str, Any]:
-        """Everything learned, as JSON-able values."""
+        """Everything learned and waiting: numbers and flat lists of numbers by name, and the names of the inputs."""
         weights = self._regression.weights
         return {
             "inputs": list(INPUTS),
@@ -162,7 +163,7 @@ class Learner:
         learner.examples, learner.positives = state["examples"], state["positives"]
         learner.refused = state["refused"]
         learner._log_loss, learner._scorecard_log_loss = state["log_loss"], state["scorecard_log_loss"]
-        learner._waiting = _Waiting.restore(state["waiting"])
+        learner._waiting = _Waiting.restore(np.atleast_1d(state["waiting"]).tolist())
         for position, name in enumerate(REGRESSORS):
             learner._scaler.counts[name] = state["count"][position]
             learner._scaler.means[name] = state["mean"][position]
@@ -188,7 +189,7 @@ class _Waiting:
 
     def add(self, scored: int, label: bool, values: list[float]) -> list[tuple[list[float], bool]]:
         """Takes an example and returns those that have waited long enough, in order."""
-        heapq.heappush(self._heap, (scored, zlib.crc32(struct.pack(f"<{len(values)}d", *values)), label, values))
+        heapq.heappush(self._heap, (scored, _mix(values), label, values))
         if not label:
             self._closed = max(self._closed, scored)
         ready = []
@@ -197,17 +198,25 @@ class _Waiting:
             ready.append((past, known))
         return ready
 
-    def state(self) -> dict[str, Any]:
-        """What waits, as JSON-able values."""
-        return {"closed": self._closed, "examples": [list(example) for example in self._heap]}
+    def state(self) -> list[float]:
+        """What waits: the greatest scored time of a negative, then time, label and values of each example."""
+        return [float(self._closed)] + [
+            float(number) for time, _, label, values in sorted(self._heap) for number in (time, label, *values)
+        ]
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> "_Waiting":
+    def restore(cls, state: Sequence[float]) -> "_Waiting":
         """Goes on where `state` was taken."""
-        waiting = cls()
-        waiting._closed = state["closed"]
-        waiting._heap = [(time, mix, label, list(values)) for time, mix, label, values in state["examples"]]
-        return waiting
+        waiting, each = cls(), 2 + len(REGRESSORS)
+        waiting._closed = int(state[0])
+        for start in range(1, len(state), each):
+            time, label, *values = state[start : start + each]
+            waiting._heap.append((int(time), _mix(values), bool(label), list(values)))
+        return waiting  # sorted, so a heap
+
+
+def _mix(values: Sequence[float]) -> int:
+    return zlib.crc32(struct.pack(f"<{len(values)}d", *values))
 
 
 def _log_loss(probability: float, label: bool) -> float:
