@@ -60,6 +60,8 @@ class Opened:
 class Commit:
     """One batch's outcome. `timers` gives each user's next timer in seconds, 0 for none.
 
+    Positions of topics that are not named stay. A retired user loses record and timer, also those of this commit.
+
     The outbox replaces the one before it: a commit is made only after the previous outbox was published.
     """
 
@@ -101,8 +103,9 @@ class PartitionStore(Protocol):
     async def commit(self, commit: Commit) -> None:
         """Apply all of `commit`, or nothing.
 
-        Raises StaleOwner when the stored position is not the one that this view last opened or committed, and
-        StoreUnavailable when it is unknown whether the commit happened: the caller opens again and compares `commits`.
+        Raises StaleOwner when anybody else committed since this view last opened or committed (even without moving an
+        offset) or when it was not opened, and StoreUnavailable when it is unknown whether the commit happened: the
+        caller opens again and compares `commits`.
         """
         ...
 

@@ -77,6 +77,7 @@ async def test_positions_of_topics_that_a_commit_does_not_name_stay(store: Store
     view = await opened(store)
     await view.commit(commit(position={"purchases": TopicPosition(5), "bills": TopicPosition(7)}))
     await view.commit(commit(position={"bills": TopicPosition(8)}))
+    await view.commit(commit(position={}))
     assert (await contents(store)).position == {"purchases": TopicPosition(5), "bills": TopicPosition(8)}
 
 
