@@ -199,3 +199,5 @@ RECORD = _without_gaps([("schema", "u2"), *_FEATURE_STATE, *_STANDING])
 
 #: Names of the fields that the kernels own.
 FEATURE_FIELDS: tuple[str, ...] = tuple(field[0] for field in _FEATURE_STATE)
+#: And of those that the policy owns.
+STANDING_FIELDS: tuple[str, ...] = tuple(str(field[0]) for field in _STANDING)

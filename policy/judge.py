@@ -122,12 +122,11 @@ class _Batch:
     def __init__(self, advanced: Advanced, events: Events, users: Sequence[str], policy: Policy, model: Model) -> None:
         self.policy, self.model, self.events, self.advanced = policy, model, events, advanced
         is_event = advanced.event >= 0
-        columns = events.columns[np.where(is_event, advanced.event, 0)] if len(events) else None
+        happened = advanced.event[is_event]
         self.kind = np.zeros(len(advanced.row), np.uint8)
         self.amount = np.zeros(len(advanced.row), np.int64)
-        if columns is not None:
-            self.kind[is_event] = columns["kind"][is_event]
-            self.amount[is_event] = columns["amount"][is_event]
+        self.kind[is_event] = events.columns["kind"][happened]
+        self.amount[is_event] = events.columns["amount"][happened]
         self.time = advanced.time.astype(np.int64)
         features = advanced.features
         features[:, INDEX["warming"]] = float(model.warming)

@@ -1,28 +1,17 @@
 """The standing: what was decided about a user so far, and the feature columns that follow from it.
 
-It is the tail of the user's record. The kernel neither reads nor writes it, so judging a row again after a decision
-never needs the kernel again.
+It is the policy's part of the user's record. The kernel neither reads nor writes it, so judging a row again after a
+decision never needs the kernel again.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX
-from features.record import DAY, RECORD
+from features.record import DAY, RECORD, STANDING_FIELDS
 
-_NAMES = list(RECORD.names or ())
-_OWN = _NAMES[_NAMES.index("limit") :]
-_OFFSETS = {name: where[1] for name, where in (RECORD.fields or {}).items()}
-_OFFSET = _OFFSETS["limit"]
-#: The policy's part of RECORD: the fields from `limit` on, laid out as they are there.
-STANDING = np.dtype(
-    {
-        "names": _OWN,
-        "formats": [RECORD[name] for name in _OWN],
-        "offsets": [_OFFSETS[name] - _OFFSET for name in _OWN],
-        "itemsize": RECORD.itemsize - _OFFSET,
-    }
-)
+#: The policy's part of RECORD.
+STANDING = np.dtype([(name, RECORD[name]) for name in STANDING_FIELDS])
 
 OPEN, FROZEN, CLOSED = 0, 1, 2  # of the field `frozen`
 _NEVER_DAYS = 3_650.0
@@ -31,13 +20,16 @@ _LARGEST_RATIO = 1_000.0
 
 def gather(records: NDArray[np.void], rows: NDArray[np.integer]) -> NDArray[np.void]:
     """Copy the standing of `rows`: STANDING[k]."""
-    standing: NDArray[np.void] = records.getfield(STANDING, _OFFSET)[rows]
+    standing = np.zeros(len(rows), STANDING)
+    for name in STANDING_FIELDS:
+        standing[name] = records[name][rows]
     return standing
 
 
 def scatter(records: NDArray[np.void], rows: NDArray[np.integer], standing: NDArray[np.void]) -> None:
     """Write the standing of `rows` back into RECORD[u], in place."""
-    records.getfield(STANDING, _OFFSET)[rows] = standing
+    for name in STANDING_FIELDS:
+        records[name][rows] = standing[name]
 
 
 def complete(features: NDArray[np.float64], standing: NDArray[np.void], time: NDArray[np.int64]) -> None:
