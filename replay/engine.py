@@ -41,13 +41,10 @@ class Learner(Protocol):
         """How many were learned."""
         ...
 
-    def learn(
-        self,
-        vector: NDArray[np.floating[Any]],
-        label: bool,  # noqa: FBT001 - the learner's signature
-        scored: int | None = None,
+    def learn_many(
+        self, vectors: NDArray[np.floating[Any]], labels: Sequence[bool], scored: Sequence[int] | None = None
     ) -> None:
-        """One matured example: its inputs as scored, True for a default, and when it was scored."""
+        """Matured examples: inputs as scored [n, inputs], True for a default, and when each was scored."""
         ...
 
     def champion(self, version: str | None = None) -> Model:
@@ -214,9 +211,12 @@ class Engine:
         self._sink.decisions(outcome.decisions)
         if self._wants_scores:
             self._sink.scores(_score_rows(events, outcome))
-        if self._learner is not None:
-            for example in outcome.examples:
-                self._learner.learn(example.inputs, example.label, example.scored_time)
+        if self._learner is not None and outcome.examples:
+            self._learner.learn_many(
+                np.stack([example.inputs for example in outcome.examples]),
+                [example.label for example in outcome.examples],
+                [example.scored_time for example in outcome.examples],
+            )
 
     def _renew_model(self, time: int) -> None:
         learner = self._learner
