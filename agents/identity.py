@@ -106,7 +106,7 @@ class _MetadataRequest(Request[_MetadataStruct]):  # type: ignore[misc]
 
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
         creates_topics = authorized_operations = False
-        topics = [(_NO_ID, topic, {}) for topic in self._topics]
+        topics: list[tuple[Any, ...]] = [(_NO_ID, topic, {}) for topic in self._topics]
         return request_struct_class(topics, creates_topics, authorized_operations, {})
 
 
