@@ -37,9 +37,9 @@ BILL = np.dtype(
         ("last_paid", "u4"),  # greatest time of a repayment
         ("amount", "u4"),
         ("minimum", "u4"),
+        ("carries", "u4"),  # 0 or 1
         ("paid", "i8"),  # repayments - reversals that name the bill
         ("paid_by_due", "i8"),  # of `paid`, what came at or before `first_due` (or before the bill was known)
-        ("carries", "u4"),  # 0 or 1
     ],
     align=True,
 )
@@ -181,6 +181,15 @@ _STANDING = [
 ]
 
 
+def _size(layout: np.dtype[Any]) -> int:
+    """Bytes of `layout` that belong to a field."""
+    if layout.subdtype is not None:
+        return _size(layout.base) * (layout.itemsize // layout.base.itemsize)
+    if layout.fields is None:
+        return layout.itemsize
+    return sum(_size(field[0]) for field in layout.fields.values())
+
+
 def _without_gaps(fields: list[Any]) -> np.dtype[np.void]:
     """A layout in which every field is aligned and no byte belongs to none, a whole number of 8-byte words long.
 
@@ -188,10 +197,10 @@ def _without_gaps(fields: list[Any]) -> np.dtype[np.void]:
     as bytes.
     """
     ordered = sorted(fields, key=lambda field: -np.dtype([field], align=True).alignment)
-    size = sum(np.dtype([field]).itemsize for field in fields)
-    layout = np.dtype([*ordered, ("filler", "u1", (-size % 8,))], align=True)
-    if layout.itemsize != size + -size % 8:
-        raise TypeError("a nested record has gaps")
+    filler = -_size(np.dtype(fields)) % 8
+    layout = np.dtype([*ordered, ("filler", "u1", (filler,))], align=True)
+    if layout.itemsize != _size(layout):
+        raise TypeError("a record has gaps")
     return layout
 
 
