@@ -31,8 +31,7 @@ def mature(records: NDArray[np.void], advanced: Advanced, users: Sequence[str], 
     found = Matured([], [], 0)
     dropped = 0
     columns = [INDEX[name] for name in model.inputs]
-    indices = np.flatnonzero(advanced.opened | (advanced.label > 0)).tolist()
-    for index in indices:
+    for index in np.flatnonzero(advanced.opened | (advanced.label > 0) | advanced.retire).tolist():
         record = records[int(advanced.row[index])]
         if advanced.label[index]:
             if record["example_schema"] == model.schema_hash:
