@@ -39,13 +39,18 @@ def assert_equal_to_oracle(events: list[Event], at: int, terms: Terms) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32), number=st.integers(1, 150), days=st.integers(1, 500), later=st.integers(0, 120))
+@given(
+    seed=st.integers(0, 2**32),
+    number=st.integers(1, 150),
+    days=st.sampled_from([1, 2, 10, 60, 200, 500]),
+    later=st.sampled_from([0, 1_000, 5_000, 30_000, DAY, 8 * DAY, 120 * DAY]),
+)
 def test_the_kernel_reads_what_the_oracle_recomputes_from_all_events(
     seed: int, number: int, days: int, later: int
 ) -> None:
     random = Random(seed)
     events = Life(random).events(number, days)
-    at = max(event["time"] for event in events) // 1_000 + random.randrange(later * DAY + 1)
+    at = max(event["time"] for event in events) // 1_000 + random.randrange(later + 1)
     assert_equal_to_oracle(events, at, Terms(retention_days=20_000, night_start=random.choice([0, 22])))
 
 
