@@ -138,7 +138,7 @@ async def _watch(screen: Screen, service: Service, source: Path) -> Found:
             sending = await stack.enter_async_context(
                 _background(send_files(service.settings, [sample], report=screen.sent))
             )
-            samples = await _until_applied(screen, service, sending)
+            samples = await until_applied(screen, service, sending)
     seconds = time.monotonic() - began
     sent: Sent = sending.result()
     outputs = await read_outputs(service.settings)
@@ -166,8 +166,12 @@ async def until_ready(service: Service) -> None:
     raise DemoFailed(f"the worker is not ready after {READY_SECONDS:.0f} s: {reasons}")
 
 
-async def _until_applied(screen: Screen, service: Service, sending: "asyncio.Task[Sent]") -> list[Sample]:
-    """Wait until as many events are accounted for as were published; what the worker counted is returned."""
+async def until_applied(screen: Screen, service: Service, sending: "asyncio.Task[Sent]") -> list[Sample]:
+    """Wait until as many events are accounted for as were published; what the worker counted is returned.
+
+    Raises:
+        DemoFailed: when a process ends, or nothing more comes for two minutes after everything was sent.
+    """
     deadline = None
     while True:
         service.check()
@@ -187,8 +191,9 @@ async def _until_applied(screen: Screen, service: Service, sending: "asyncio.Tas
 
 async def _show_decisions(screen: Screen, settings: Settings) -> None:
     topics = ["warnings", "limit-adjustments", "dead-letters"]
-    async for record in read_topics(settings, topics, from_start=True, follow=True):
-        screen.decision(record.topic, record.value, record.headers)
+    async with contextlib.aclosing(read_topics(settings, topics, from_start=True, follow=True)) as records:
+        async for record in records:
+            screen.decision(record.topic, record.value, record.headers)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,7 @@
 """Kafka clients of the command line: topics, publishing, reading a topic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,8 +103,10 @@ async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
 
 async def read_topics(
     settings: Settings, topics: Sequence[str], *, from_start: bool, follow: bool
-) -> AsyncIterator[aiokafka.ConsumerRecord]:
+) -> AsyncGenerator[aiokafka.ConsumerRecord, None]:
     """Records of all partitions of some topics, outside of any group; in order within a partition.
+
+    Who does not read to the end closes it (`contextlib.aclosing`).
 
     Args:
         settings: where the brokers are.
@@ -119,14 +121,28 @@ async def read_topics(
     async with _started(consumer, settings):
         partitions = await _partitions(consumer, topics)
         consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        starts = await consumer.beginning_offsets(partitions) if from_start else ends
-        for partition in partitions:
-            consumer.seek(partition, starts[partition])
-        while follow or any([await consumer.position(p) < ends[p] for p in partitions]):
+        offsets = consumer.beginning_offsets if from_start else consumer.end_offsets
+        for partition, start in (await offsets(partitions)).items():
+            consumer.seek(partition, start)
+        ends: dict[aiokafka.TopicPartition, int] = {}
+        while follow or not await _has_reached(consumer, partitions, ends):
             for batch in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                 for record in batch:
                     yield record
+
+
+async def _has_reached(
+    consumer: Any, partitions: Sequence[aiokafka.TopicPartition], ends: dict[aiokafka.TopicPartition, int]
+) -> bool:
+    """Whether every partition is read to the end that its first fetch told; `ends` keeps those.
+
+    The embedded broker answers the question for the end offset with too small a number; what a fetch tells is right.
+    """
+    for partition in partitions:
+        highwater = consumer.highwater(partition)
+        if highwater is not None:
+            ends.setdefault(partition, highwater)
+    return len(ends) == len(partitions) and all([await consumer.position(p) >= end for p, end in ends.items()])
 
 
 async def _partitions(consumer: Any, topics: Sequence[str]) -> list[aiokafka.TopicPartition]:

@@ -1,6 +1,7 @@
 """`duewatch tail`: follow a topic."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
@@ -42,16 +43,18 @@ def tail(
             from app.lines import line_of
 
             shown = 0
-            async for record in read_topics(settings, [topic], from_start=from_start, follow=follow):
-                if key is not None and record.key != key:
-                    continue
-                if as_json:
-                    out.print((record.value or b"null").decode(errors="backslashreplace"), markup=False, soft_wrap=True)
-                else:
-                    out.print(line_of(topic, record.value, record.headers), soft_wrap=True)
-                shown += 1
-                if shown == count:
-                    return
+            async with aclosing(read_topics(settings, [topic], from_start=from_start, follow=follow)) as records:
+                async for record in records:
+                    if key is not None and record.key != key:
+                        continue
+                    if as_json:
+                        text = (record.value or b"null").decode(errors="backslashreplace")
+                        out.print(text, markup=False, soft_wrap=True)
+                    else:
+                        out.print(line_of(topic, record.value, record.headers), soft_wrap=True)
+                    shown += 1
+                    if shown == count:
+                        return
 
         try:
             asyncio.run(run())
