@@ -94,15 +94,20 @@ def _unpack(packed: Any, ends: Any, words: Any) -> int:
 def pack(records: NDArray[np.void]) -> list[bytes]:
     """RECORD[u] as one bytes object each."""
     words = np.ascontiguousarray(records).view(np.uint64).reshape(len(records), RECORD.itemsize // 8)
+    return pack_words(words, SCHEMA_VERSION, RECORD)
+
+
+def pack_words(words: NDArray[np.uint64], schema: int, layout: np.dtype[np.void]) -> list[bytes]:
+    """Rows of u8[u, w] as packed records of `layout`, which is that of `schema` and at most w words long."""
     # One word more than can be used: zero words are written before they are passed over.
     out = np.empty(len(words) * (words.shape[1] // 64 + 1 + words.shape[1]) + 1, np.uint64)
     ends = np.zeros(len(words), np.int64)
     _pack(words, out, ends)
-    layout, whole = layout_hash(RECORD), out[: ends[-1] if len(ends) else 0].tobytes()
+    layout_id, whole = layout_hash(layout), out[: ends[-1] if len(ends) else 0].tobytes()
     packed, start = [], 0
     for end in (8 * ends).tolist():
         body = whole[start:end]
-        packed.append(_HEAD.pack(SCHEMA_VERSION, layout, crc32(body)) + body)
+        packed.append(_HEAD.pack(schema, layout_id, crc32(body)) + body)
         start = end
     return packed
 
