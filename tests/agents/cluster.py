@@ -97,14 +97,6 @@ class Cluster:
         await store.close()
         return found
 
-    async def progressed(self) -> None:
-        """Return once more is applied than now."""
-        before = (await self.applied(self.sent)).total()
-        while True:
-            if (await self.applied(self.sent)).total() > before:
-                return
-            await asyncio.sleep(0.3)
-
     async def settled(self, seconds: float) -> Counter[str]:
         """Applied events by user, once as many are applied as were sent; fails after `seconds`."""
         async with asyncio.timeout(seconds):

@@ -96,9 +96,18 @@ async def storm(group: Cluster, rng: random.Random, script: list[str], pause: Ca
 
 async def caught_up(group: Cluster) -> None:
     """Return once as many events are applied as are sent by now, or `TAKEOVER` seconds later."""
-    wanted, begun = group.sent.total(), time.monotonic()
+    await _applied(group, max(1, group.sent.total()))
+
+
+async def moved_on(group: Cluster) -> None:
+    """Return once anything more is applied than by now, or `TAKEOVER` seconds later."""
+    await _applied(group, (await group.applied(group.sent)).total() + 1)
+
+
+async def _applied(group: Cluster, wanted: int) -> None:
+    begun = time.monotonic()
     while time.monotonic() - begun < TAKEOVER:
-        if (await group.applied(group.sent)).total() >= max(1, wanted):
+        if (await group.applied(group.sent)).total() >= wanted:
             return
         supervise(group)
         await asyncio.sleep(0.5)

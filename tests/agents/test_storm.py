@@ -3,7 +3,7 @@ import random
 import pytest
 
 from tests.agents.cluster import Cluster
-from tests.agents.storm import caught_up, storm
+from tests.agents.storm import caught_up, moved_on, storm
 
 
 @pytest.mark.embedded
@@ -19,7 +19,7 @@ async def test_workers_stopped_killed_and_started_ten_times_apply_every_event_on
         if faults % 2 == 0:
             await caught_up(group)
         else:
-            await group.progressed()
+            await moved_on(group)
 
     found = await storm(group, rng, script, every_other_time)
     assert found.applied == found.sent > 5_000, found
