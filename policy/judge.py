@@ -16,8 +16,9 @@ from features.kernel import Advanced
 from messages.columns import Events
 from messages.vocabulary import Kind
 from policy import collections, grades, limits, requests, triggers
+from policy.document import RANK
 from policy.expressions import Columns
-from policy.guardrails import Remaining, remaining
+from policy.guardrails import Remaining, count, remaining
 from policy.policy import Policy
 from policy.reasons import Draft as Reason
 from policy.row import Draft, Row
@@ -76,15 +77,15 @@ def judge(
     batch = _Batch(advanced, events, users, policy, model)
     rows, local = np.unique(advanced.row, return_inverse=True)
     standing = gather(records, rows)
-    count = len(advanced.row)
-    judged = Judged([], np.zeros(count, np.uint8), np.zeros(count, np.int64), standing, rows, 0)
-    pending = np.arange(count)
+    total = len(advanced.row)
+    judged = Judged([], np.zeros(total, np.uint8), np.zeros(total, np.int64), standing, rows, 0)
+    pending = np.arange(total)
     while len(pending):
         now = _first_of_each(local[pending]) if judged.rounds else np.ones(len(pending), np.bool_)
         current = batch.assess(pending[now], standing[local[pending[now]]])
         judged.grade[current.rows] = current.standing["grade"]
         judged.limit[current.rows] = current.standing["limit"]
-        hit_at = np.full(len(rows), count)
+        hit_at = np.full(len(rows), total)
         acting = np.flatnonzero(current.acts)
         deciding, first = np.unique(local[current.rows[acting]], return_index=True)
         positions = acting[first]
@@ -208,6 +209,8 @@ class _Batch:
                 if watch.on_probability:
                     notice.reasons.extend(why)
                 triggers.announce(notice, status, rank, warming, row)
+                if status == triggers.RAISED and rank < RANK["critical"]:
+                    count(self.policy.document.guard_rails, row.standing, row.time, "warnings")
             worsened = status in (triggers.RAISED, triggers.ESCALATED)
             if (step == limits.FREEZE and watch.freezes[rank]) or (
                 step == limits.CUT and worsened and watch.cuts[rank]

@@ -59,6 +59,8 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
     lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise SourceError(f"line {key.start_mark.line + 1}: expected a name before the colon")
             inner = (*path, key.value)
             if inner in lines:
                 raise SourceError(f"line {key.start_mark.line + 1}: `{key.value}` is given twice")
