@@ -103,29 +103,40 @@ def decide(
     clock: int,
     rows_due: NDArray[np.uint32],
 ) -> PlainOutcome:
-    """Count the user's events, and publish for each the count it makes and the time and place of its cause.
+    """Count the user's events, and publish for each the count it makes and the place of its cause.
 
-    A user's timer stands LATENESS + 1 s after the newest event; when it fires, that is published.
+    A user's timer stands LATENESS + 1 s after the newest event; when it fires, before the event that makes it due is
+    applied, that is published.
     """
-    decisions = []
+    decisions: list[Message] = []
+    watching = set(rows_due.tolist())
     rows = events.columns["row"]
     for i, row in enumerate(rows.tolist()):
-        record = records[row]
         watermark = max(watermark, int(events.columns["time"][i]) - LATENESS)
+        decisions += _fired(records, users, watching, watermark)
+        record = records[row]
         record["events"] += 1
         record["last_seen"] = max(record["last_seen"], events.columns["time"][i])
         record["next_timer"] = record["last_seen"] + 1
+        watching.add(row)
         source = events.sources[events.source[i]]
         body = {"user": users[row], "count": int(record["events"]), "cause": f"{source.topic}/{events.offset[i]}"}
         decisions.append(_message(users[row], f"{source.topic}/{source.partition}/{events.offset[i]}", body))
     watermark = max(watermark, clock // 1000 - LATENESS)
+    decisions += _fired(records, users, watching, watermark)
     touched = np.unique(np.concatenate([rows, rows_due])).astype(np.uint32)
-    fired = [row for row in touched.tolist() if 0 < records[row]["next_timer"] <= watermark]
-    for row in sorted(fired, key=lambda row: (records[row]["next_timer"], users[row])):
-        body = {"user": users[row], "timer": int(records[row]["next_timer"])}
-        decisions.append(_message(users[row], f"timer/{users[row]}/{body['timer']}", body))
-        records[row]["next_timer"] = 0
     return PlainOutcome(touched, decisions, watermark, np.ones(len(events), np.uint8))
+
+
+def _fired(records: NDArray[np.void], users: Sequence[str], watching: set[int], watermark: int) -> list[Message]:
+    """Fire the timers of these rows that are due, in their order."""
+    due = [row for row in watching if 0 < records[row]["next_timer"] <= watermark]
+    fired = []
+    for row in sorted(due, key=lambda row: (records[row]["next_timer"], users[row])):
+        body = {"user": users[row], "timer": int(records[row]["next_timer"])}
+        fired.append(_message(users[row], f"timer/{users[row]}/{body['timer']}", body))
+        records[row]["next_timer"] = 0
+    return fired
 
 
 def _message(user: str, identity: str, body: Mapping[str, Any]) -> Message:
