@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.fund import contribute, income_estimate
 from features.ledger import issue, pay, reschedule
 from features.reading_spending import log_deviation, log_mean, ratio
@@ -52,13 +52,13 @@ HISTORY_MINIMUM, DEVIATION_MINIMUM, ZSCORE_MAX = 5, 0.1, 20.0
 HOURS_MAX = 2_160.0
 
 
-@compiled
+@part
 def thousandths_of_log(amount: int) -> int:
     """round(1000 ln(1 + amount)): what the history sums."""
     return int(round(1000.0 * math.log1p(float(amount))))  # noqa: RUF046 - numba's round gives a float
 
 
-@compiled
+@part
 def is_night(time: int, terms: Any) -> bool:
     """True where the local hour of `time` (s) is within the terms' night, which may wrap around midnight."""
     hour = (time + terms.utc_offset) % DAY // HOUR
@@ -67,7 +67,7 @@ def is_night(time: int, terms: Any) -> bool:
     return bool(hour >= terms.night_start or hour < terms.night_end)
 
 
-@compiled
+@part
 def clear_facts(f: Any) -> None:
     """Fill the event facts of a row that has no event."""
     f.event_kind = 0.0
@@ -86,7 +86,7 @@ def clear_facts(f: Any) -> None:
     f.hours_since_purchase = HOURS_MAX
 
 
-@compiled
+@part
 def state_facts(r: Any, e: Any, f: Any, terms: Any) -> None:
     """Fill the event facts of `e` against what the record knew before it."""
     clear_facts(f)
@@ -114,7 +114,7 @@ def state_facts(r: Any, e: Any, f: Any, terms: Any) -> None:
         f.hours_since_purchase = max(min((e.time - signed(r.last_purchase)) / HOUR, HOURS_MAX), 0.0)
 
 
-@compiled
+@part
 def arrive(r: Any, e: Any) -> bool:
     """Enter the event into the ring of recent ids; False where it is there already."""
     for k in range(RECENT_EVENTS):
@@ -125,7 +125,7 @@ def arrive(r: Any, e: Any) -> bool:
     return True
 
 
-@compiled
+@part
 def apply(r: Any, s: Any, e: Any, terms: Any) -> None:
     """Apply the event to the record, whose rings have been turned to the newest time."""
     kind, time = e.kind, e.time
@@ -157,7 +157,7 @@ def apply(r: Any, s: Any, e: Any, terms: Any) -> None:
         _administer(r, e)
 
 
-@compiled
+@part
 def _purchase(r: Any, e: Any, terms: Any) -> None:
     time, amount, day = e.time, e.amount, e.time // DAY
     add_spending(r, time, amount)
@@ -189,7 +189,7 @@ def _purchase(r: Any, e: Any, terms: Any) -> None:
         add_instalments(r, time, amount, signed(e.instalments))
 
 
-@compiled
+@part
 def _behave(r: Any, e: Any) -> None:
     day = e.time // DAY
     k = place_90d(r, e.time)
@@ -208,7 +208,7 @@ def _behave(r: Any, e: Any) -> None:
             add(r.risky_browses_90d, k, 1, U2_MAX)
 
 
-@compiled
+@part
 def _administer(r: Any, e: Any) -> None:
     time = e.time
     if e.kind == ACCOUNT_OPENED:
@@ -230,7 +230,7 @@ def _administer(r: Any, e: Any) -> None:
         r.last_fraud = max(time, signed(r.last_fraud))
 
 
-@compiled
+@part
 def _change_profile(r: Any, e: Any) -> None:
     """Newest by time; of two at the same second the greater income or region counts, and consent must be in both."""
     time = e.time

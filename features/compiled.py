@@ -1,4 +1,4 @@
-"""The decorator of every kernel: numba in nopython mode, cached on disk, typed as the plain function.
+"""The decorators of kernels: numba in nopython mode, cached on disk, typed as the plain function.
 
 Numba validates a cached function by its own file alone, but a kernel also contains the functions that it calls and the
 layouts that it is made for. So the cache lives in a directory named by the content of all sources that kernels are made
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 else:
     signed = np.int64
 
+_PART: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _SETTINGS: Any = numba.config
 _HERE = Path(__file__).resolve().parent
 
@@ -56,6 +57,11 @@ def _cache_directory() -> Path | None:
 
 
 _CACHE = _cache_directory()
+
+
+def part(function: Kernel) -> Kernel:
+    """`function` as a part of kernels: only they call it, so it has no way in from Python and no cache of its own."""
+    return cast(Kernel, numba.njit(**_PART)(function))
 
 
 def compiled(function: Kernel) -> Kernel:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.record import DAY, FUND_LOG
 from messages.vocabulary import FUND_STATUSES
 
@@ -13,7 +13,7 @@ INTERRUPTED, CLOSED = FUND_STATUSES.index("interrupted"), FUND_STATUSES.index("c
 CEILING_RATE = 0.24
 
 
-@compiled
+@part
 def _after(entry: Any, time: int, amount: int, months: int, status: int) -> bool:
     """True where `entry` comes after the given one: by time, for equal times by content, so that the order is total."""
     if signed(entry.time) != time:
@@ -25,7 +25,7 @@ def _after(entry: Any, time: int, amount: int, months: int, status: int) -> bool
     return signed(entry.status) > status
 
 
-@compiled
+@part
 def fund_entries(r: Any) -> int:
     """Number of entries; they fill the log from 0."""
     n = 0
@@ -34,7 +34,7 @@ def fund_entries(r: Any) -> int:
     return n
 
 
-@compiled
+@part
 def contribute(r: Any, time: int, amount: int, months: int, status: int) -> None:
     """Insert an entry at its place; of more than the log holds the oldest falls out."""
     log = r.fund
@@ -55,7 +55,7 @@ def contribute(r: Any, time: int, amount: int, months: int, status: int) -> None
     log[j].status = status
 
 
-@compiled
+@part
 def income_estimate(r: Any) -> float:
     """Declared monthly income, else the fund's newest amount at its ceiling rate, in minor units; 0.0 unknown."""
     if r.income > 0:
@@ -64,7 +64,7 @@ def income_estimate(r: Any) -> float:
     return float(r.fund[n - 1].amount) / CEILING_RATE if n > 0 else 0.0
 
 
-@compiled
+@part
 def expected_cash_in(r: Any) -> float:
     """Estimated monthly income, halved while the fund is interrupted or closed, since work has probably ended."""
     n = fund_entries(r)
@@ -72,7 +72,7 @@ def expected_cash_in(r: Any) -> float:
     return income_estimate(r) * (0.5 if stopped else 1.0)
 
 
-@compiled
+@part
 def read_fund(r: Any, f: Any, t: int) -> None:
     """Fill the provident-fund features."""
     n = fund_entries(r)

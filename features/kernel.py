@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from features.applying import BILL_ISSUED, apply, arrive, clear_facts, state_facts
 from features.catalogue import WIDTH
-from features.compiled import compiled, signed
+from features.compiled import compiled, part, signed
 from features.lateness import next_timer
 from features.ledger import SCRATCH, settle
 from features.market import Market
@@ -71,7 +71,7 @@ def _forgotten() -> NDArray[np.bool_]:
 _FORGOTTEN = np.flatnonzero(_forgotten())
 
 
-@compiled
+@part
 def _conclude(r: Any, f: Any, out: Any, t: int, event: int, is_bill: bool, terms: Any) -> None:
     """Close and open the training example and say whether the record may go, from what the row shows."""
     out.label = LABEL_NONE
@@ -93,7 +93,7 @@ def _conclude(r: Any, f: Any, out: Any, t: int, event: int, is_bill: bool, terms
         r.example_event = event
 
 
-@compiled
+@part
 def _begin_timer(r: Any, f: Any, out: Any, terms: Any) -> int:
     """Start the row of the record's due timer; returns the time to read at."""
     time = signed(r.next_timer)
@@ -105,7 +105,7 @@ def _begin_timer(r: Any, f: Any, out: Any, terms: Any) -> int:
     return max(time, signed(r.last_seen))
 
 
-@compiled
+@part
 def _begin_event(r: Any, s: Any, e: Any, f: Any, out: Any, terms: Any) -> int:
     """Apply an event that is no repeat and start its row; returns its disposition."""
     r.schema = SCHEMA_VERSION

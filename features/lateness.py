@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.ledger import used_bills
 from features.record import DAY
 from features.tiles import U4_MAX
@@ -10,13 +10,13 @@ from features.tiles import U4_MAX
 NINETY_DAYS = 90 * DAY
 
 
-@compiled
+@part
 def unmet(r: Any, s: Any, j: int) -> bool:
     """True where bill j is issued, its minimum is not paid, and no later statement made that good."""
     return bool(j >= s.current and r.bills[j].issued != 0 and s.paid[j] < signed(r.bills[j].minimum))
 
 
-@compiled
+@part
 def days_late(r: Any, due: int, end: int) -> int:
     """Days begun from `due` to `end`, without the hardship pause; 0 where `end` is not later."""
     start, stop = signed(r.paused_from), signed(r.paused_until)
@@ -24,7 +24,7 @@ def days_late(r: Any, due: int, end: int) -> int:
     return max((end - due - paused + DAY - 1) // DAY, 0)
 
 
-@compiled
+@part
 def days_past_due(r: Any, s: Any, t: int) -> int:
     """Days past due at `t` (s): days begun since the oldest due date that is unmet or in arrears; 0 where none is."""
     oldest = signed(r.arrears_due) if s.arrears > 0 else 0
@@ -35,7 +35,7 @@ def days_past_due(r: Any, s: Any, t: int) -> int:
     return days_late(r, oldest, t) if oldest > 0 else 0
 
 
-@compiled
+@part
 def worst_days_past_due(r: Any, s: Any, t: int) -> int:
     """Most days past due that a kept bill reached which was late within the 90 days before `t`, and of `t` itself."""
     n = used_bills(r)
@@ -55,7 +55,7 @@ def worst_days_past_due(r: Any, s: Any, t: int) -> int:
     return worst
 
 
-@compiled
+@part
 def next_timer(r: Any, s: Any, after: int, terms: Any) -> int:
     """The earliest time > `after` (s) at which the passing of time alone may matter; 0 where there is none.
 

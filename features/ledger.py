@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.record import BILL, BILLS, CATEGORY_COUNT, DAY, UNASSIGNED
 from features.tiles import U2_MAX, U4_MAX
 from messages.columns import FLAG_CARRIES_BALANCE
@@ -41,12 +41,12 @@ EARLY = 3 * DAY
 LEAD_DAYS_MAX = 180
 
 
-@compiled
+@part
 def _before(a: Any, b: Any) -> bool:
     return bool(a.due < b.due or (a.due == b.due and a.bill < b.bill))
 
 
-@compiled
+@part
 def used_bills(r: Any) -> int:
     """Number of bills kept; they fill the slots from 0."""
     n = 0
@@ -55,7 +55,7 @@ def used_bills(r: Any) -> int:
     return n
 
 
-@compiled
+@part
 def _settle_in_order(r: Any, s: Any, j: int, n: int) -> None:
     """Move bill j, whose due time may have changed, to its place among the n sorted bills."""
     s.spare[0] = r.bills[j]
@@ -68,13 +68,13 @@ def _settle_in_order(r: Any, s: Any, j: int, n: int) -> None:
     r.bills[j] = s.spare[0]
 
 
-@compiled
+@part
 def lead_days(due: int, last_paid: int) -> int:
     """Whole days, floored, from the last payment to the due date, within -180 to 180."""
     return max(-LEAD_DAYS_MAX, min(LEAD_DAYS_MAX, (due - last_paid) // DAY))
 
 
-@compiled
+@part
 def _fall_out(r: Any, bill: Any, paid: int, by_due: int, last_paid: int) -> None:
     """Keep the history and the rest of a bill that is no longer kept; `paid` etc. are what counted for it."""
     carried = False
@@ -101,7 +101,7 @@ def _fall_out(r: Any, bill: Any, paid: int, by_due: int, last_paid: int) -> None
     r.past_lead_days += lead_days(first_due, last_paid) if last_paid > 0 else -LEAD_DAYS_MAX
 
 
-@compiled
+@part
 def _slot(r: Any, s: Any, bill: int, key_time: int) -> int:
     """Index of the bill with hash `bill`; a placeholder is made where it is not kept, -1 where it falls out at once."""
     n = used_bills(r)
@@ -125,7 +125,7 @@ def _slot(r: Any, s: Any, bill: int, key_time: int) -> int:
     return n
 
 
-@compiled
+@part
 def _clear(bill: Any) -> None:
     bill.bill = 0
     bill.issued = 0
@@ -140,7 +140,7 @@ def _clear(bill: Any) -> None:
     bill.carries = 0
 
 
-@compiled
+@part
 def _agree(bill: Any, time: int, due: int) -> None:
     """Take over the due date agreed at `time` if it is the newest agreement."""
     if time > bill.agreed or (time == bill.agreed and due > bill.due):
@@ -148,7 +148,7 @@ def _agree(bill: Any, time: int, due: int) -> None:
         bill.due = due
 
 
-@compiled
+@part
 def issue(r: Any, s: Any, event: Any) -> None:
     """Enter a statement. Issued twice, its newest content counts (punctuality keeps the due date that came first)."""
     time, due = event.time, event.until
@@ -177,7 +177,7 @@ def issue(r: Any, s: Any, event: Any) -> None:
     _settle_in_order(r, s, j, used_bills(r))
 
 
-@compiled
+@part
 def _state(bill: Any, time: int, due: int, amount: int, minimum: int, carries: int) -> None:
     bill.issued = time
     bill.first_due = due
@@ -187,7 +187,7 @@ def _state(bill: Any, time: int, due: int, amount: int, minimum: int, carries: i
     _agree(bill, time, due)
 
 
-@compiled
+@part
 def reschedule(r: Any, s: Any, event: Any) -> None:
     """Enter a new due date; of a bill that is not kept any more it says nothing."""
     j = _slot(r, s, event.bill, event.until)
@@ -196,7 +196,7 @@ def reschedule(r: Any, s: Any, event: Any) -> None:
         _settle_in_order(r, s, j, used_bills(r))
 
 
-@compiled
+@part
 def pay(r: Any, s: Any, event: Any, amount: int) -> None:
     """Enter a repayment, or with a negative `amount` a reversal."""
     time = event.time
@@ -218,7 +218,7 @@ def pay(r: Any, s: Any, event: Any, amount: int) -> None:
         _settle_in_order(r, s, j, used_bills(r))
 
 
-@compiled
+@part
 def _pay_unassigned(r: Any, time: int, amount: int) -> None:
     """Insert into the log sorted by (time, amount); the oldest falls out into `credit`."""
     log = r.unassigned
@@ -241,7 +241,7 @@ def _pay_unassigned(r: Any, time: int, amount: int) -> None:
     log[j].amount = amount
 
 
-@compiled
+@part
 def settle(r: Any, s: Any) -> None:
     """Work out into `s` what counts as paid: payments without a bill are spread in order of time.
 
@@ -273,7 +273,7 @@ def settle(r: Any, s: Any) -> None:
             s.current = j
 
 
-@compiled
+@part
 def _spread(r: Any, s: Any, n: int) -> None:
     entries = 0
     while entries < UNASSIGNED and r.unassigned[entries].time != 0:
@@ -311,7 +311,7 @@ def _spread(r: Any, s: Any, n: int) -> None:
         s.credit += left
 
 
-@compiled
+@part
 def _count(r: Any, s: Any, j: int, amount: int, time: int) -> None:
     s.paid[j] += amount
     if time <= signed(r.bills[j].first_due):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.applying import clear_facts
 from features.catalogue import FEATURES, WIDTH
-from features.compiled import compiled, signed
+from features.compiled import compiled, part, signed
 from features.fund import read_fund
 from features.ledger import SCRATCH, settle
 from features.market import Market
@@ -20,7 +20,7 @@ from features.terms import Terms
 FEATURE_ROW = np.dtype([(feature.name, "f8") for feature in FEATURES])
 
 
-@compiled
+@part
 def read_record(r: Any, s: Any, f: Any, t: int, regions: Any, indices: Any) -> None:
     """Fill the record features of row `f` for record `r` at `t` (s, not before its newest event); `s` is settled."""
     read_windows(r, f, t)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.reading_spending import ratio
 from features.record import DAY, TEN_DAYS
 from features.tiles import newest, total
@@ -12,7 +12,7 @@ from features.tiles import newest, total
 RECENT_TILES = 3
 
 
-@compiled
+@part
 def read_profile(r: Any, f: Any, t: int) -> None:
     """Fill what is known of the account."""
     f.income_known = 1.0 if r.income > 0 else 0.0
@@ -33,7 +33,7 @@ def read_profile(r: Any, f: Any, t: int) -> None:
     f.late_events = r.late
 
 
-@compiled
+@part
 def read_behaviour(r: Any, f: Any, t: int) -> None:
     """Fill browsing and logins."""
     head = signed(r.head_90d)
@@ -44,7 +44,7 @@ def read_behaviour(r: Any, f: Any, t: int) -> None:
     f.failed_logins_30d = total(r.failed_logins_90d, head, n)
 
 
-@compiled
+@part
 def market_index(r: Any, regions: Any, indices: Any) -> float:
     """Index of the record's region among the ascending hashes `regions`; 1.0 where it is not known."""
     k = np.searchsorted(regions, r.region)

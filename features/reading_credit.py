@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.fund import expected_cash_in, income_estimate
 from features.lateness import NINETY_DAYS, days_past_due, unmet, worst_days_past_due
 from features.ledger import EARLY, LEAD_DAYS_MAX, lead_days, used_bills
@@ -13,7 +13,7 @@ from features.tiles import instalments, newest, total
 RECENCY_WEIGHT, PAID_BILLS = 0.6, 3
 
 
-@compiled
+@part
 def read_owed(r: Any, s: Any, f: Any, t: int) -> None:
     """Fill what is owed: a carrying statement stands for everything before it."""
     latest_issue = 0
@@ -34,7 +34,7 @@ def read_owed(r: Any, s: Any, f: Any, t: int) -> None:
     f.owed = max(rest + s.arrears + unbilled - s.credit, 0)
 
 
-@compiled
+@part
 def read_due(r: Any, s: Any, f: Any, t: int) -> None:
     """Fill what is due, and what is late."""
     horizon = t + 30 * DAY
@@ -72,7 +72,7 @@ def read_due(r: Any, s: Any, f: Any, t: int) -> None:
     f.minimum_due_30d = minimum_30
 
 
-@compiled
+@part
 def read_punctuality(r: Any, s: Any, f: Any, t: int) -> None:
     """Fill how bills were repaid, over the judged ones that are kept and the history of those that are not."""
     judged, missed, on_time, minimum_only, early = 0, 0, 0, 0, 0
@@ -118,7 +118,7 @@ def read_punctuality(r: Any, s: Any, f: Any, t: int) -> None:
     f.paid_to_billed_ratio = max(ratio(paid, billed, 1.5, 1.0), 0.0)
 
 
-@compiled
+@part
 def read_bills(r: Any, f: Any) -> None:
     """Fill the size of bills and its trend; needs what is owed."""
     bills, over_nothing, amounts, latest = 0, 0, signed(0), signed(0)
@@ -136,7 +136,7 @@ def read_bills(r: Any, f: Any) -> None:
     f.owed_to_mean_bill = ratio(f.owed * bills, float(amounts), 100.0, 0.0)
 
 
-@compiled
+@part
 def read_repayments(r: Any, f: Any, t: int) -> None:
     """Fill how recently and how much was repaid, and refused debits."""
     latest, repaid = signed(0), signed(0)
@@ -158,7 +158,7 @@ def read_repayments(r: Any, f: Any, t: int) -> None:
     f.failed_debits_90d = total(r.failed_debits_90d, head, newest(head, t // TEN_DAYS, TILES_90D))
 
 
-@compiled
+@part
 def read_ability(r: Any, f: Any) -> None:
     """Fill what the user can pay; needs what is owed and due."""
     income = income_estimate(r)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.record import (
     CATEGORY_COUNT,
     DAY,
@@ -28,13 +28,13 @@ RECENT_TILES, MIX_MINIMUM = 3, 5
 EXACT_COUNT = 100_000
 
 
-@compiled
+@part
 def ratio(part: float, whole: float, ceiling: float, default: float) -> float:
     """`part / whole`, at most `ceiling`; `default` where `whole` is not positive."""
     return min(part / whole, ceiling) if whole > 0 else default
 
 
-@compiled
+@part
 def read_windows(r: Any, f: Any, t: int) -> None:
     """Fill count, sum, mean and maximum of the five windows."""
     head = signed(r.head_1h)
@@ -69,7 +69,7 @@ def read_windows(r: Any, f: Any, t: int) -> None:
     f.spend_mean_90d = ratio(f.spend_sum_90d, f.spend_count_90d, np.inf, 0.0)
 
 
-@compiled
+@part
 def read_pace(r: Any, f: Any, t: int) -> None:
     """Fill how fast the user spends against the own rate; needs the windows. Young histories use the time known."""
     known = t - signed(r.first_seen)
@@ -83,13 +83,13 @@ def read_pace(r: Any, f: Any, t: int) -> None:
         f.days_since_purchase = float(min((t - signed(r.last_purchase)) // DAY, 730))
 
 
-@compiled
+@part
 def log_mean(count: int, log_sum: int) -> float:
     """Mean of ln(1 + amount) from the integer sum of its thousandths."""
     return log_sum / (1000.0 * count)
 
 
-@compiled
+@part
 def log_deviation(count: int, log_sum: int, square_sum: int) -> float:
     """Population standard deviation of ln(1 + amount): sqrt(n Q - S^2) / n, exact in integers while they hold it."""
     if count < EXACT_COUNT:
@@ -99,7 +99,7 @@ def log_deviation(count: int, log_sum: int, square_sum: int) -> float:
     return math.sqrt(spread) / (1000.0 * count)
 
 
-@compiled
+@part
 def read_history(r: Any, f: Any) -> None:
     """Fill the all-time features of purchases."""
     count = signed(r.purchases)
@@ -113,7 +113,7 @@ def read_history(r: Any, f: Any) -> None:
         f.log_amount_deviation = log_deviation(count, r.log_sum, r.log_square_sum)
 
 
-@compiled
+@part
 def seen_since(last: Any, day: int) -> int:
     """Number of slots last seen on `day` or later."""
     n = 0
@@ -122,7 +122,7 @@ def seen_since(last: Any, day: int) -> int:
     return n
 
 
-@compiled
+@part
 def new_since(first: Any, day: int) -> int:
     """Number of slots first seen on `day` or later."""
     n = 0
@@ -131,7 +131,7 @@ def new_since(first: Any, day: int) -> int:
     return n
 
 
-@compiled
+@part
 def read_variety(r: Any, f: Any, t: int) -> None:
     """Fill distinct and new merchants, devices and cities; the window ends with the day of `t`."""
     week, month = t // DAY - 6, t // DAY - 29
@@ -145,7 +145,7 @@ def read_variety(r: Any, f: Any, t: int) -> None:
     f.new_cities_30d = new_since(r.city_first, later)
 
 
-@compiled
+@part
 def read_shares(r: Any, f: Any, t: int) -> None:
     """Fill the shares of 90 days; needs the windows. Saturated sums cannot push a share above 1."""
     head = signed(r.head_90d)
@@ -160,7 +160,7 @@ def read_shares(r: Any, f: Any, t: int) -> None:
     f.refund_ratio_90d = ratio(refunded, max(refunded, spent), 1.0, 0.0)
 
 
-@compiled
+@part
 def read_mix(r: Any, f: Any, t: int, s: Any) -> None:
     """Fill the shift of the mix of categories and gambling's share."""
     recent, earlier = s.recent, s.earlier

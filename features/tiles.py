@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import compiled, signed
+from features.compiled import part, signed
 from features.record import (
     CATEGORY_COUNT,
     DAY,
@@ -25,13 +25,13 @@ U1_MAX, U2_MAX, U4_MAX = 2**8 - 1, 2**16 - 1, 2**32 - 1
 PERIOD = 30 * DAY
 
 
-@compiled
+@part
 def add(tiles: Any, k: int, more: int, ceiling: int) -> None:
     """`tiles[k] += more`, saturating at `ceiling`."""
     tiles[k] = min(signed(tiles[k]) + more, ceiling)
 
 
-@compiled
+@part
 def turn(r: Any, time: int) -> None:
     """Move all rings of record `r` on to `time` (s), emptying the tiles that are reused."""
     tile = time // TEN_MINUTES
@@ -59,7 +59,7 @@ def turn(r: Any, time: int) -> None:
     _turn_90d(r, time // TEN_DAYS)
 
 
-@compiled
+@part
 def _turn_90d(r: Any, tile: int) -> None:
     for j in range(min(tile - signed(r.head_90d), TILES_90D)):
         k = (tile - j) % TILES_90D
@@ -82,14 +82,14 @@ def _turn_90d(r: Any, tile: int) -> None:
     r.head_90d = max(tile, signed(r.head_90d))
 
 
-@compiled
+@part
 def place_90d(r: Any, time: int) -> int:
     """Index of the ten-day tile of `time`; -1 where it is too old to be kept."""
     tile = time // TEN_DAYS
     return tile % TILES_90D if tile > signed(r.head_90d) - TILES_90D else -1
 
 
-@compiled
+@part
 def add_spending(r: Any, time: int, amount: int) -> None:
     """Count a purchase of `amount` in every ring that still keeps its tile."""
     tile = time // TEN_MINUTES
@@ -117,7 +117,7 @@ def add_spending(r: Any, time: int, amount: int) -> None:
         r.max_90d[k] = max(signed(r.max_90d[k]), min(amount, U4_MAX))
 
 
-@compiled
+@part
 def add_refund(r: Any, time: int, amount: int) -> None:
     """Count a refund in the rings of days and of ten days."""
     tile = time // DAY
@@ -128,13 +128,13 @@ def add_refund(r: Any, time: int, amount: int) -> None:
         add(r.refund_sum_90d, k, amount, U4_MAX)
 
 
-@compiled
+@part
 def newest(head: int, tile: int, window: int) -> int:
     """How many tiles, from `head` backwards, lie in the window of `window` tiles that ends with `tile` >= head."""
     return max(window - (tile - head), 0)
 
 
-@compiled
+@part
 def total(tiles: Any, head: int, n: int) -> int:
     """Sum of the newest `n` tiles of a ring, those up to the tile `head`."""
     size = len(tiles)
@@ -149,7 +149,7 @@ def total(tiles: Any, head: int, n: int) -> int:
     return result
 
 
-@compiled
+@part
 def greatest(tiles: Any, head: int, n: int) -> int:
     """Maximum of the newest `n` tiles of a ring; 0 where there is none."""
     size = len(tiles)
@@ -163,7 +163,7 @@ def greatest(tiles: Any, head: int, n: int) -> int:
     return result
 
 
-@compiled
+@part
 def see(first: Any, last: Any, hashed: int, day: int) -> bool:
     """Note that the slot of `hashed` was seen on `day`; True where it never was before."""
     k = hashed & np.uint64(len(first) - 1)
@@ -173,7 +173,7 @@ def see(first: Any, last: Any, hashed: int, day: int) -> bool:
     return new
 
 
-@compiled
+@part
 def add_instalments(r: Any, time: int, amount: int, parts: int) -> None:
     """Spread a purchase over the `parts` 30-day periods after its own; the first part takes the remainder."""
     period = time // PERIOD
@@ -188,7 +188,7 @@ def add_instalments(r: Any, time: int, amount: int, parts: int) -> None:
             add(r.instalments_due, (period + j) % INSTALMENT_PERIODS, due, U4_MAX)
 
 
-@compiled
+@part
 def instalments(r: Any, time: int, periods: int) -> int:
     """Sum of the instalments of the `periods` 30-day periods after the one of `time`."""
     period = time // PERIOD

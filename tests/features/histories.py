@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.record import RECORD
-from messages.columns import Source
+from messages.columns import EVENT, Source
 from messages.decoding import Decoder, Record
 from messages.hashing import stable_hash
 from messages.inputs import USER_TOPICS
@@ -143,7 +143,7 @@ class Life:
 
 def columns(events: Sequence[Mapping[str, Any]], rows: Mapping[str, int]) -> NDArray[np.void]:
     """EVENT[n] of contract events, decoded from their JSON, in the given order."""
-    parts = []
+    parts = [np.zeros(0, EVENT)]
     for event in events:
         raw = Record(json.dumps(event).encode(), event["user_id"].encode(), 0, 0)
         decoded = DECODER.decode(Source(TOPIC_OF[event["type"]], 0), [raw])
