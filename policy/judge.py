@@ -142,10 +142,12 @@ class _Batch:
         complete(features, standing, time)
         failures: triggers.Failures = []
         probability = self._score(features, failures)
+        graded = grades.assess(document.grades, Columns(features, INDEX), standing, time, probability, failures)
+        # Everything else goes by the grade that this row gives: who has just become worse gets no raise.
+        features[:, INDEX["grade"]] = graded.grade
         if not whole:
             self.advanced.features[rows] = features
         columns = Columns(features, INDEX)
-        graded = grades.assess(document.grades, columns, standing, time, probability, failures)
         steps = collections.assess(document.collections, columns, standing, failures)
         room = limits.room(document.limits, columns, failures)
         wishes = requests.assess(document.limits, columns, failures)
@@ -174,15 +176,15 @@ class _Batch:
         document, warming = self.policy.document, self.model.warming
         index = int(current.rows[position])
         row = Row(user, int(self.time[index]), current.features[position].tolist(), current.standing[position])
-        if current.opening[position]:
-            limits.announce_opened(document.limits, int(self.amount[index]), row)
         if current.graded.moved[position]:
             grades.announce(int(current.graded.grade[position]), warming, why, row)
-        causes = self._announce_warnings(current, position, row, why)
+        if current.opening[position]:
+            limits.announce_opened(document.limits, int(self.amount[index]), row)
+        cause = self._announce_warnings(current, position, row, why)
         step = int(current.plan.step[position])
         if step != limits.NONE:
             target = int(current.plan.target[position])
-            limits.announce(document.limits, document.guard_rails, step, target, causes[step], row)
+            limits.announce(document.limits, document.guard_rails, step, target, cause, row)
         kind = self.kind[index]
         if kind == Kind.LIMIT_REQUEST:
             self._answer(current, position, index, row)
@@ -196,11 +198,9 @@ class _Batch:
             current.standing[position] = np.zeros((), current.standing.dtype)
         return row.drafts
 
-    def _announce_warnings(
-        self, current: _Round, position: int, row: Row, why: list[Reason]
-    ) -> dict[int, list[Reason]]:
-        """Leaves the drafts of warnings; returns the reasons of those that freeze and of those that cut the limit."""
-        causes: dict[int, list[Reason]] = {limits.FREEZE: [], limits.CUT: [], limits.RESTORE: [], limits.RAISE: []}
+    def _announce_warnings(self, current: _Round, position: int, row: Row, why: list[Reason]) -> limits.Cause:
+        """Leaves the drafts of warnings; returns what those that freeze or cut the limit say about it."""
+        cause = limits.Cause()
         warming, step = self.model.warming, int(current.plan.step[position])
         statuses, ranks = current.moves.move[:, position].tolist(), current.moves.severity[:, position].tolist()
         for watch, status, rank in zip(self.policy.watches, statuses[:-1], ranks[:-1], strict=True):
@@ -215,12 +215,13 @@ class _Batch:
             if (step == limits.FREEZE and watch.freezes[rank]) or (
                 step == limits.CUT and worsened and watch.cuts[rank]
             ):
-                causes[step] += triggers.notice(watch, triggers.RAISED, rank, row).reasons
+                cause.reasons += triggers.notice(watch, triggers.RAISED, rank, row).reasons
+                cause.path_back = cause.path_back or watch.trigger.path_back or ""
         if statuses[-1]:
             failed = sorted({name for name, bad in current.failures if bad[position]})
             notice = triggers.review_notice(self.policy.document.review, statuses[-1], failed, row)
             triggers.announce(notice, statuses[-1], ranks[-1], warming, row)
-        return causes
+        return cause
 
     def _answer(self, current: _Round, position: int, index: int, row: Row) -> None:
         request = requests.Request(

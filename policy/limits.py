@@ -4,7 +4,7 @@ A limit that is lowered never falls below what is owed (nor is it lowered where 
 limit that is set never exceeds the policy's cap.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,14 @@ class Room:
     capacity: NDArray[np.float64]  # ability to pay in minor units; 0 where it is unknown
     raise_when: NDArray[np.bool_]
     restore_when: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Cause:
+    """Why a limit is cut or frozen: the reasons of the warnings behind it, and the way back that the first names."""
+
+    reasons: list[Reason] = field(default_factory=list)
+    path_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ def plan(
     since_change = time - standing["limit_changed"].astype(np.int64)
 
     freeze = is_open & moves.freeze & (automatic | refused.freeze)
-    lowered = np.floor(limit * rules.cut.to_share / rules.round_to) * rules.round_to
+    lowered = _whole_steps(limit * rules.cut.to_share, rules.round_to)
     lowered = np.maximum(np.maximum(lowered, owed), rules.cut.floor)
     cooled = (standing["limit_cut"] == 0) | (time - standing["limit_cut"].astype(np.int64) >= rules.cut.cooldown)
     cut = is_open & ~freeze & moves.cut & (automatic | refused.cut) & (lowered < limit) & cooled & (left.cuts > 0)
@@ -79,7 +87,7 @@ def plan(
     sure = ~moves.failed
     restore = is_frozen & ~moves.freeze & room.restore_when & sure & (since_change >= rules.restore.cooldown)
     raised = np.minimum(np.minimum(limit * (1.0 + rules.raise_.step_share), room.capacity), float(rules.cap))
-    raised = np.floor(raised / rules.round_to) * rules.round_to
+    raised = _whole_steps(raised, rules.round_to)
     grow = is_open & ~freeze & ~cut & room.raise_when & sure & automatic
     grow &= (finite_or(columns["consents_to_increases"], 0.0) > 0) & (left.raises > 0)
     grow &= (moves.worst < RANK[rules.raise_.unless_open]) & (raised >= limit + rules.raise_.smallest_step)
@@ -90,6 +98,11 @@ def plan(
     frozen = np.minimum(limit, owed)
     target = np.select([freeze, cut, restore, grow], [frozen, lowered, before, raised], limit)
     return Plan(step, target.astype(np.int64))
+
+
+def _whole_steps(amount: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """Rounded down to whole steps; 0.7 of 700,000 is 490,000 although its nearest float is a hair less."""
+    return np.asarray(np.floor(amount / step + 1e-9) * step)
 
 
 def open_accounts(
@@ -119,9 +132,9 @@ def announce_opened(rules: Limits, asked: int, row: Row) -> None:
     row.drafts.append(_adjustment(rules, "opened", 0, reasons, "", row))
 
 
-def announce(rules: Limits, rails: GuardRails, step: int, target: int, reasons: list[Reason], row: Row) -> None:
-    """Take a planned step: change the row's standing and leave the draft. `reasons` are those of the warnings."""
-    standing, path_back = row.standing, rules.path_back
+def announce(rules: Limits, rails: GuardRails, step: int, target: int, cause: Cause, row: Row) -> None:
+    """Take a planned step: change the row's standing and leave the draft."""
+    standing, reasons, path_back = row.standing, cause.reasons, cause.path_back or rules.path_back
     direction: Direction
     if step == FREEZE:
         direction = "frozen"

@@ -43,7 +43,7 @@ def test_several_problems_are_reported_at_once_each_with_line_place_and_expectat
     )
     text = "\n".join(problems)
     assert (
-        "triggers[0].levels[0].when: column 29: unknown feature `amount_zscor`; did you mean `amount_zscore`?" in text
+        "triggers[0].levels[0].when: column 28: unknown feature `amount_zscor`; did you mean `amount_zscore`?" in text
     )
     assert "triggers[0].cooldown: expected a duration as in 30m, 12h or 7d, found '3 days'" in text
     assert (
