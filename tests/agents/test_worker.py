@@ -52,8 +52,11 @@ async def test_a_worker_that_dies_at_a_named_point_is_replaced_without_a_trace(g
     group.workers.remove(victim)
     group.start_worker()
     assert await group.settled(60) == group.sent
-    await group.end_worker(group.workers[0])  # it finishes the batch in hand, so everything is published
-    assert len(await causes(group)) == 900
+    async with asyncio.timeout(60):  # the victim may have applied all, and left publishing to the next one
+        while True:
+            if len(await causes(group)) == 900:
+                return
+            await asyncio.sleep(0.5)
 
 
 async def test_a_worker_refuses_topics_with_different_numbers_of_partitions(services: Embedded, tmp_path: Path) -> None:
