@@ -146,6 +146,11 @@ class Monitor:
         except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
 
+    @property
+    def by_event_time(self) -> bool:
+        """Whether event time alone moves things: history, which may run faster than the clock."""
+        return self._deps.time_mode == "event"
+
     def wants(self, topic: str, partition: int) -> bool:
         """Whether the partition has room for more of `topic`."""
         owner = self._partitions.get(partition)

@@ -49,6 +49,11 @@ class RecordBatch:
 class Intake(Protocol):
     """The side that takes the batches in; `agents.monitor` sets it as `app.intake`."""
 
+    @property
+    def by_event_time(self) -> bool:
+        """Whether topics are to be in step by event time even where it runs faster than the clock."""
+        ...
+
     def wants(self, topic: str, partition: int) -> bool:
         """False while the partition has enough to do."""
         ...
@@ -86,6 +91,7 @@ class Consumer(driver.Consumer):
         self._era = 0  # counts revocations
         self._tickets = 0  # given out so far
         self._chains: dict[TP, Chain] = {}  # by partition that has begun
+        self._fetched_ms: dict[int, int] = {}  # by partition number: when the newest of its records were fetched
         self._finished: dict[TP, int] = {}  # one past the last hand-over that was acknowledged
         self._wanted: set[TP] = set()  # shared with the fetch in flight, never empty while one is
         self._room = asyncio.Event()
@@ -153,9 +159,17 @@ class Consumer(driver.Consumer):
             del self._chains[tp]
 
     def unread(self, topic: str, partition: int) -> int:
-        """Records of the log that are not handed over yet, as far as the newest fetch knows."""
+        """Records of the log that are not handed over yet, as far as the newest fetch knows; at least 1 while unknown.
+
+        By event time, a topic that was last looked at before the newest records of its partition number were fetched
+        may have older ones by now: it is unknown. By the clock that is not waited for: it would cost every event the
+        time of a fetch, and what is less than a fetch apart is within the allowed lateness.
+        """
         chain = self._chains.get(TP(topic, partition))
-        return chain.unread if chain is not None else 0
+        if chain is None:
+            return 0
+        behind = self._intake.by_event_time and chain.seen_ms < self._fetched_ms.get(partition, 0)
+        return max(chain.unread, int(behind))
 
     def nudge(self) -> None:
         """There is room again: partitions that were left out of the fetch in flight join it."""
@@ -170,6 +184,7 @@ class Consumer(driver.Consumer):
         """End the era before anything else is done about the rebalance."""
         self._era += 1
         self._chains.clear()
+        self._fetched_ms.clear()
         self._finished.clear()
         await super().on_partitions_revoked(revoked)
 
@@ -178,7 +193,9 @@ class Consumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
         """Hand over what was fetched, one message per partition."""
-        for tp, records in (await self._fetch(seconds=timeout)).items():
+        fetched = await self._fetch(seconds=timeout)
+        self._announce(fetched)
+        for tp, records in fetched.items():
             batch = await self._chain(tp, records)
             if batch is not None and not self.should_stop:
                 self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
@@ -213,6 +230,16 @@ class Consumer(driver.Consumer):
             for waiter in list(self._thread._ensure_consumer()._fetcher._fetch_waiters):
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def _announce(self, fetched: Mapping[TP, Sequence[Any]]) -> None:
+        """Say what a fetch holds before any of it is handed over: an owner that got one topic waits for the others."""
+        states = self._states()
+        for tp, records in fetched.items():
+            chain, state = self._chains.get(tp), states.get(tp)
+            if chain is not None and chain.end is not None and records:
+                chain.end = max(chain.end, records[-1].offset + 1)
+            if state is not None and state.timestamp is not None:
+                self._fetched_ms[tp.partition] = max(self._fetched_ms.get(tp.partition, 0), state.timestamp)
 
     async def _chain(self, tp: TP, records: Sequence[Any]) -> RecordBatch | None:
         chain = self._chains.get(tp)
@@ -255,14 +282,19 @@ class Consumer(driver.Consumer):
 
     def _look_around(self) -> None:
         """Between two fetches nothing is in flight: a position is what was handed over, or has no records."""
+        states = self._states()
+        for tp, chain in self._chains.items():
+            state = states.get(tp)
+            if state is not None and state.highwater is not None and state.has_valid_position:
+                chain.end, chain.reached, chain.seen_ms = state.highwater, state.position, state.timestamp
+
+    def _states(self) -> dict[TP, Any]:
+        """What aiokafka knows of each partition that has a chain."""
         subscription = self._thread._ensure_consumer()._subscription.subscription
         assignment = subscription and subscription.assignment
         if assignment is None:
-            return
-        for tp, chain in self._chains.items():
-            state = assignment.state_value(TopicPartition(*tp))
-            if state is not None and state.highwater is not None and state.has_valid_position:
-                chain.end, chain.reached = state.highwater, state.position
+            return {}
+        return {tp: assignment.state_value(TopicPartition(*tp)) for tp in self._chains}
 
     def _message(self, tp: TP, batch: RecordBatch) -> Any:
         last = batch.records[-1]
