@@ -138,10 +138,14 @@ def newest(head: int, tile: int, window: int) -> int:
 def total(tiles: Any, head: int, n: int) -> int:
     """Sum of the newest `n` tiles of a ring, those up to the tile `head`."""
     size = len(tiles)
+    result = 0
+    # A whole ring is the usual case, and one that the compiler unrolls. Else two runs, instead of a step that wraps.
+    if n == size:
+        for j in range(size):
+            result += signed(tiles[j])
+        return result
     k = head % size
     low = k - n + 1
-    result = 0
-    # Two runs instead of a step that wraps around: the compiler makes vectors of them.
     for j in range(max(low, 0), k + 1):
         result += signed(tiles[j])
     for j in range(size + low, size):
@@ -153,9 +157,13 @@ def total(tiles: Any, head: int, n: int) -> int:
 def greatest(tiles: Any, head: int, n: int) -> int:
     """Maximum of the newest `n` tiles of a ring; 0 where there is none."""
     size = len(tiles)
+    result = 0
+    if n == size:
+        for j in range(size):
+            result = max(result, signed(tiles[j]))
+        return result
     k = head % size
     low = k - n + 1
-    result = 0
     for j in range(max(low, 0), k + 1):
         result = max(result, signed(tiles[j]))
     for j in range(size + low, size):
