@@ -72,6 +72,8 @@ class Formula:
     def __call__(self, columns: Columns) -> Numbers:
         """f8[m], with the rows where it could not be evaluated."""
         numbers = self._run(columns)
+        if numbers.values.ndim and (numbers.bad is None or numbers.bad.ndim):
+            return numbers
         rows = (len(columns),)
         return Numbers(np.broadcast_to(numbers.values, rows), _spread(numbers.bad, rows))
 
@@ -88,6 +90,8 @@ class Condition:
     def __call__(self, columns: Columns) -> Truth:
         """bool[m], with the rows where it could not be evaluated."""
         truth = self._run(columns)
+        if truth.true.ndim and (truth.bad is None or truth.bad.ndim):
+            return truth
         rows = (len(columns),)
         return Truth(np.broadcast_to(truth.true, rows), _spread(truth.bad, rows))
 

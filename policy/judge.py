@@ -89,11 +89,12 @@ def judge(
         acting = np.flatnonzero(current.acts)
         deciding, first = np.unique(local[current.rows[acting]], return_index=True)
         positions = acting[first]
-        whys = reasons_of(policy.document, model, current.features[positions])
-        for user, position, why in zip(deciding.tolist(), positions.tolist(), whys, strict=True):
+        asked = positions[batch.tells_why(current, positions)]
+        whys = dict(zip(asked.tolist(), reasons_of(policy.document, model, current.features[asked]), strict=True))
+        for user, position in zip(deciding.tolist(), positions.tolist(), strict=True):
             row = int(current.rows[position])
             hit_at[user] = row
-            decided = batch.decide(current, position, users[int(rows[user])], why)
+            decided = batch.decide(current, position, users[int(rows[user])], whys.get(position, []))
             standing[user] = current.standing[position]
             judged.grade[row], judged.limit[row] = standing[user]["grade"], standing[user]["limit"]
             judged.drafts += [(row, draft) for draft in decided]
@@ -167,6 +168,12 @@ class _Batch:
             probability = np.where(sound, probability, 1.0)
         features[:, INDEX["default_probability"]] = probability
         return probability
+
+    def tells_why(self, current: _Round, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these rows say something about their default probability: bool[k]."""
+        about = [line for line, watch in enumerate(self.policy.watches) if watch.on_probability]
+        moves = current.moves.move[about][:, positions]
+        return np.asarray(current.graded.moved[positions] | moves.any(axis=0))
 
     def decide(self, current: _Round, position: int, user: str, why: list[Reason]) -> list[Draft]:
         """Decide one row: changes its entry of `current.standing` and returns the drafts, in a fixed order.

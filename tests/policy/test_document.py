@@ -1,9 +1,13 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.catalogue import WIDTH
 from features.terms import Terms
 from policy.policy import PolicyError, default_text, load, load_default
+from scoring.inputs import LEARNED
+from scoring.scorecard import Scorecard
 
 
 def _problems(*replacements: tuple[str, str]) -> list[str]:
@@ -113,3 +117,9 @@ def test_any_text_is_refused_with_problems_never_with_another_error(text: str) -
 
 def test_what_a_policy_says_of_money_is_limited_to_what_a_message_can_carry() -> None:
     assert "4000000000" in "\n".join(_problems(("cap: 20_000_000", "cap: 99_000_000_000")))
+
+
+def test_every_input_that_a_score_can_be_explained_by_has_a_name_in_both_languages() -> None:
+    model = Scorecard()
+    names, _ = model.weigh(np.zeros((1, WIDTH)))
+    assert set(names) | set(LEARNED) <= set(load_default().document.labels)

@@ -75,6 +75,13 @@ def test_a_formula_of_numbers_only_spreads_over_all_rows() -> None:
     assert np.all(formula("1 / 0", NAMES, CONSTANTS)(_columns((1,), (2,))).bad)
 
 
+def test_an_error_in_a_part_without_features_marks_every_row() -> None:
+    truth = condition("x > 1 / 0", NAMES, CONSTANTS)(_columns((1,), (2,)))
+    assert truth.bad is not None
+    assert truth.bad.tolist() == [True, True]
+    assert truth.true.tolist() == [False, False]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

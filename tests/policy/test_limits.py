@@ -207,7 +207,7 @@ _LINES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(lines=st.lists(_LINES, min_size=1, max_size=25), gaps=st.lists(st.integers(0, 60), min_size=25, max_size=25))
 def test_limits_keep_their_promises_whatever_happens(lines: list[Line], gaps: list[int]) -> None:
     case, day, version, before_freeze = Case(), 0.0, 0, 0
@@ -234,7 +234,7 @@ def test_limits_keep_their_promises_whatever_happens(lines: list[Line], gaps: li
             version = 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lines=st.lists(_LINES, min_size=1, max_size=20))
 def test_rows_judged_together_and_one_by_one_lead_to_the_same(lines: list[Line]) -> None:
     dated = [Line(one.kind, 9.0 * number, one.amount, one.retire, one.features) for number, one in enumerate(lines)]
