@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from app.embedded import (
     embedded_services,
     free_port,
     stop_process,
-    termination_as_exit,
+    termination_as_interrupt,
 )
 from app.exposition import Sample, fetch_samples, total
 from app.kafka import create_topics, read_topics
@@ -32,7 +33,7 @@ from samples.taiwan import events, outcomes
 from samples.writing import write_events
 
 PARTITIONS = 4
-READY_SECONDS = 180.0  # compiling the kernels for the first time takes most of it
+READY_SECONDS = 300.0  # the first start ever compiles the kernels, which takes most of it
 SETTLE_SECONDS = 120.0
 POLL_SECONDS = 0.25
 STOP_SECONDS = 15.0
@@ -78,7 +79,7 @@ def run_demo(screen: Screen, sample: Path | None, *, keep: bool) -> None:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         source = sample or stack.enter_context(as_file(shipped))
-        stack.enter_context(termination_as_exit())
+        stack.enter_context(termination_as_interrupt())
         screen.step("starting the embedded broker (Tansu) and store (Valkey)")
         embedded = stack.enter_context(embedded_services())
         settings = demo_settings(embedded)
@@ -150,7 +151,7 @@ async def until_ready(service: Service) -> None:
     """Wait until the worker works.
 
     Raises:
-        DemoFailed: when it ends or does not come up within three minutes.
+        DemoFailed: when it ends or does not come up within five minutes.
     """
     deadline = time.monotonic() + READY_SECONDS
     reasons = "it does not answer"
@@ -170,18 +171,20 @@ async def until_applied(screen: Screen, service: Service, sending: "asyncio.Task
     """Wait until as many events are accounted for as were published; what the worker counted is returned.
 
     Raises:
-        DemoFailed: when a process ends, or nothing more comes for two minutes after everything was sent.
+        DemoFailed: when a process ends, or nothing more comes for two minutes though everything was sent.
     """
-    deadline = None
+    done, deadline = 0, 0.0
     while True:
         service.check()
         samples = await fetch_samples(f"{service.metrics_url}/metrics")
+        before = done
         done = int(total(samples, "duewatch_events_total") + total(samples, "duewatch_dead_letters_total"))
         screen.done(done)
+        if done > before or not sending.done():
+            deadline = time.monotonic() + SETTLE_SECONDS
         if sending.done():
             if done >= sending.result().published:
                 return samples
-            deadline = deadline or time.monotonic() + SETTLE_SECONDS
             if time.monotonic() > deadline:
                 raise DemoFailed(
                     f"{done:,} of {sending.result().published:,} events are accounted for, and no more come"
@@ -213,13 +216,17 @@ def write_sample(source: Path, target: Path) -> int:
 
 
 def _blemished(clean: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    broken: list[dict[str, Any]] = [{"amount": -5}, {"currency": "XXX"}, {"amount": "a lot"}, {"colour": "blue"}]
-    for number, event in enumerate(clean):
+    ways: Iterator[dict[str, Any]] = cycle(
+        [{"amount": -5}, {"currency": "XXX"}, {"amount": "a lot"}, {"colour": "blue"}]
+    )
+    due = BREAK_EVERY
+    for number, event in enumerate(clean, 1):
         yield event
-        if number % REPEAT_EVERY == REPEAT_EVERY - 1:
+        if number % REPEAT_EVERY == 0:
             yield event
-        if number % BREAK_EVERY == BREAK_EVERY - 1:
-            yield event | {"event_id": f"{event['event_id']}-broken"} | broken[number // BREAK_EVERY % len(broken)]
+        if number >= due and event["type"] == "purchase":
+            due += BREAK_EVERY
+            yield event | {"event_id": f"{event['event_id']}-broken"} | next(ways)
 
 
 def _keep(screen: Screen, service: Service) -> None:

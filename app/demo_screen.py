@@ -15,6 +15,7 @@ from app.sending import Sent
 
 #: Of each topic the first few messages are shown as they come.
 FIRST = {"warnings": 8, "limit-adjustments": 6, "dead-letters": 3}
+OPENED = b'"direction":"opened"'
 PLAIN_SECONDS = 5.0
 
 
@@ -27,6 +28,7 @@ class Screen:
         self._live: Live | None = None
         self._published = self._applied = self._all = 0
         self._counts: Counter[str] = Counter()
+        self._shown: Counter[str] = Counter()
         self._said = 0.0
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
@@ -66,9 +68,10 @@ class Screen:
         self._refresh()
 
     def decision(self, topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
-        """A message has come; the first few of each topic are shown."""
+        """A message has come; the first few of each topic are shown, limits with which accounts open left out."""
         self._counts[topic] += 1
-        if self._counts[topic] <= FIRST[topic]:
+        if OPENED not in (value or b"") and self._shown[topic] < FIRST[topic]:
+            self._shown[topic] += 1
             self._console.print(f"  [bold]{topic}[/] {line_of(topic, value, headers)}", soft_wrap=True)
         self._refresh()
 

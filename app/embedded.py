@@ -39,7 +39,7 @@ class Embedded:
 def embedded_services() -> Iterator[Embedded]:
     """Start broker and store, and stop them however the block is left.
 
-    A signal must reach the block as an exception for that (`termination_as_exit`); where this process is killed
+    A signal must reach the block as an exception for that (`termination_as_interrupt`); where this process is killed
     outright, Linux ends the servers with it.
 
     Raises:
@@ -59,13 +59,13 @@ def embedded_services() -> Iterator[Embedded]:
 
 
 @contextlib.contextmanager
-def termination_as_exit() -> Iterator[None]:
-    """Within the block SIGTERM raises SystemExit(143), so that `finally` and `with` do their work."""
+def termination_as_interrupt() -> Iterator[None]:
+    """Within the block SIGTERM does what Ctrl-C does, so that `finally` and `with` do their work, also in asyncio."""
 
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
+    def interrupt(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:

@@ -21,9 +21,10 @@ from features.record import RECORD
 from messages.hashing import stable_hash
 from messages.outputs import GRADES, SEVERITIES
 from messages.vocabulary import FUND_STATUSES
-from policy.standing import complete, gather
+from policy.policy import Policy
+from policy.standing import CLOSED, FROZEN, complete, gather
 from scoring.anomaly import spending_anomaly
-from store.contract import PartitionStore, Store
+from store.contract import LimitView, PartitionStore, Store
 
 REASONS = 5
 
@@ -102,35 +103,10 @@ async def inspect_user(store: Store, settings: Settings, user: str, in_force: In
             {"feature": name, "value": float(features[INDEX[name]]), "log_odds": weight}
             for name, weight in sorted(model.contributions(features), key=lambda part: -abs(part[1]))[:REASONS]
         ],
-        limit={
-            "limit": int(record["limit"]),
-            "frozen": bool(record["frozen"] == 1),
-            "closed": bool(record["frozen"] == 2),
-            "starting_limit": int(record["starting_limit"]),
-            "version": int(record["limit_version"]),
-            "changed": _ms(record["limit_changed"]),
-            "projected": None if projected is None else projected.limit,
-        },
+        limit=_limit(record, projected),
         ledger=_ledger(record, features),
-        provident_fund=[
-            {
-                "time": _ms(e["time"]),
-                "status": FUND_STATUSES[e["status"]],
-                "amount": int(e["amount"]),
-                "months": int(e["months"]),
-            }
-            for e in record["fund"]
-            if e["time"]
-        ],
-        open_warnings=[
-            {
-                "trigger": watch.trigger.name,
-                "severity": SEVERITIES[int(record["warning_severity"][watch.slot]) - 1],
-                "since": _ms(record["warning_since"][watch.slot]),
-            }
-            for watch in policy.watches
-            if record["warning_severity"][watch.slot]
-        ],
+        provident_fund=_fund(record),
+        open_warnings=_open_warnings(record, policy),
         features={feature.name: float(features[i]) for i, feature in enumerate(FEATURES)},
     )
 
@@ -153,6 +129,43 @@ def score(records: NDArray[np.void], times: NDArray[np.int64], in_force: InForce
     features[:, INDEX["spending_anomaly"]] = spending_anomaly(features)
     features[:, INDEX["default_probability"]] = in_force.model.probability(features)
     return features
+
+
+def _limit(record: np.void, projected: LimitView | None) -> dict[str, Any]:
+    return {
+        "limit": int(record["limit"]),
+        "frozen": bool(record["frozen"] == FROZEN),
+        "closed": bool(record["frozen"] == CLOSED),
+        "starting_limit": int(record["starting_limit"]),
+        "version": int(record["limit_version"]),
+        "changed": _ms(record["limit_changed"]),
+        "projected": None if projected is None else projected.limit,
+    }
+
+
+def _fund(record: np.void) -> list[dict[str, Any]]:
+    return [
+        {
+            "time": _ms(entry["time"]),
+            "status": FUND_STATUSES[entry["status"]],
+            "amount": int(entry["amount"]),
+            "months": int(entry["months"]),
+        }
+        for entry in record["fund"]
+        if entry["time"]
+    ]
+
+
+def _open_warnings(record: np.void, policy: Policy) -> list[dict[str, Any]]:
+    return [
+        {
+            "trigger": watch.trigger.name,
+            "severity": SEVERITIES[int(record["warning_severity"][watch.slot]) - 1],
+            "since": _ms(record["warning_since"][watch.slot]),
+        }
+        for watch in policy.watches
+        if record["warning_severity"][watch.slot]
+    ]
 
 
 def _ledger(record: np.void, features: NDArray[np.float64]) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded import Embedded, embedded_services, termination_as_exit
+from app.embedded import Embedded, embedded_services, termination_as_interrupt
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.embedded
 
 CHILD = """
 import sys
-from app.embedded import embedded_services, termination_as_exit
-with termination_as_exit(), embedded_services() as services:
+from app.embedded import embedded_services, termination_as_interrupt
+with termination_as_interrupt(), embedded_services() as services:
     print(*services.pids, flush=True)
     sys.stdin.read()
 """
@@ -73,9 +73,8 @@ def test_a_signal_to_their_parent_stops_them(number: signal.Signals) -> None:
         os.close(handle)
 
 
-def test_termination_is_an_exit_only_within_the_block() -> None:
+def test_termination_is_an_interrupt_only_within_the_block() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended, termination_as_exit():
+    with pytest.raises(KeyboardInterrupt), termination_as_interrupt():
         os.kill(os.getpid(), signal.SIGTERM)
-    assert ended.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
