@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from features.reading import read
 from messages.money import Money
 from messages.outputs import DECISION_TOPICS
 from policy.policy import load_default
+from replay.engine import replay
 from samples.taiwan import chosen_ids, outcomes, subset
 from store.redis import RedisStore
 from tests.oracle.naive import features_of
-from tests.replay.book import SAMPLE
+from tests.replay.book import SAMPLE, Collected, batches, engine
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 #: `make verify-book CLIENTS_FILE=clients.csv.gz` runs these tests over all clients of a file.
@@ -126,6 +127,22 @@ async def test_what_is_published_follows_the_contracts_and_has_an_id_of_its_own(
         ids[decision.id] += 1
     assert len(ids) > 100
     assert ids.most_common(1)[0][1] == 1
+
+
+async def test_topics_stay_in_step_though_history_runs_faster_than_the_clock(ran: Ran) -> None:
+    """A timer that fires before a repayment of another topic is read would warn of a due date that was met."""
+
+    def missed(values: Iterable[bytes]) -> set[tuple[str, str, int]]:
+        found = map(json.loads, values)
+        return {(m["user_id"], m["status"], m["time"]) for m in found if m.get("trigger") == "missed_due_date"}
+
+    topics = read_topics(ran.service.settings, ["warnings"], from_start=True, follow=False)
+    live = missed([record.value async for record in topics])
+    sink = Collected()
+    lines = [json.dumps(event).encode() for event in ran.events]
+    replay(engine(sink, learning=False), batches(lines, 8_000))
+    assert live == missed(message.value for message in sink.messages if message.topic == "warnings")
+    assert len(live) > 20
 
 
 async def test_the_projection_shows_the_limit_that_was_set_last(ran: Ran) -> None:
