@@ -3,6 +3,10 @@
 "Paid" is what counts for a bill: payments that name it, and its part of the payments without a bill (features.ledger).
 A bill is met when its minimum is paid; judged when it is over more than nothing and its agreed due date has passed; and
 unmet when that has passed and it is not met, unless a later statement that carries its balance is met.
+
+The turn of a bill is the time from its issue (or from the first due date of the bill due before it, if that is later)
+to its own first due date. A bill is missed when nothing was paid for it by then and no other repayment came in its
+turn, whichever bill that names, or none: silence is what tells. Days past due go by what is paid for the bill alone.
 """
 
 from features.feature import Feature
@@ -56,14 +60,16 @@ CREDIT: tuple[Feature, ...] = (
     _ledger("on_time_ratio", "ratio", 0.5, "Of bills ever judged, those met by their first due date."),
     _ledger("minimum_only_ratio", "ratio", 0.0, "Of bills ever judged, those met but not paid in full."),
     _ledger("early_settlements", "bills", 0.0, "Bills ever paid in full 3 days or more before their first due date."),
-    _ledger("missed_bills", "bills", 0.0, "Kept judged bills of which nothing was paid by their first due date."),
+    _ledger("missed_bills", "bills", 0.0, "Kept judged bills that were missed: nobody paid anything in their turn."),
     _ledger("missed_bills_recent", "bills", 0.0, "The same, each weighted 0.6 to the number of newer judged bills."),
     _ledger("last_bill_missed", "flag", 0.0, "1 where that is so of the newest judged bill."),
     _ledger(
         "last_bill_late_days",
         "days",
         0.0,
-        "Of the newest judged bill, days from due date to last payment (to now without any), within -30 to 60.",
+        "Of the newest judged bill, days from due date to the last payment that names it; without one, to the last "
+        "repayment of any kind in its turn (or before, if it paid the bill), else to the first one after, else to now; "
+        "within -30 to 60.",
     ),
     _ledger("paid_to_billed_ratio", "ratio", 1.0, "Paid / amount of the newest 3 judged bills, at most 1.5."),
     _ledger("latest_paid_ratio", "ratio", 1.0, "Paid / amount of the newest judged bill, at most 1.5."),

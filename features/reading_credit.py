@@ -73,8 +73,57 @@ def read_due(r: Any, s: Any, f: Any, t: int) -> None:
 
 
 @part
+def _turn(r: Any, n: int, j: int) -> int:
+    """When the turn of bill j begins: at its issue, or after the due date of the bill due before it, if that is later.
+
+    It ends with its own due date. Bills issued all at once have turns one after the other.
+    """
+    due, since = signed(r.bills[j].first_due), signed(r.bills[j].issued)
+    for k in range(n):
+        before = signed(r.bills[k].first_due)
+        if r.bills[k].issued != 0 and r.bills[k].amount != 0 and before < due:
+            since = max(since, before + 1)
+    return since
+
+
+@part
+def _nearer(best: int, time: int, until: int) -> int:
+    """Of two times (0: none) the later one up to `until`; where both are after it, the earlier one."""
+    if time <= until:
+        return max(best, time) if best <= until else time
+    if best == 0:
+        return time
+    return min(best, time) if best > until else best
+
+
+@part
+def _repaid_in_turn(r: Any, s: Any, n: int, j: int) -> int:
+    """Time of the last repayment in the turn of bill j, whichever bill it names, or none; else of the first one after.
+
+    0 where there is none. What paid the bill before its turn counts too, what was taken back in full does not. Of the
+    repayments that name a bill only the newest is known.
+    """
+    since, until = _turn(r, n, j), signed(r.bills[j].first_due)
+    best = s.last_paid[j] if s.by_due[j] > 0 else signed(0)
+    for k in range(n):
+        if r.bills[k].paid > 0 and signed(r.bills[k].last_paid) >= since:
+            best = _nearer(best, signed(r.bills[k].last_paid), until)
+    for k in range(UNASSIGNED):
+        if r.unassigned[k].time == 0:
+            break
+        if s.pool[k] > 0 and r.unassigned[k].time >= since:
+            best = _nearer(best, r.unassigned[k].time, until)
+    return best
+
+
+@part
 def read_punctuality(r: Any, s: Any, f: Any, t: int) -> None:
-    """Fill how bills were repaid, over the judged ones that are kept and the history of those that are not."""
+    """Fill how bills were repaid, over the judged ones that are kept and the history of those that are not.
+
+    A bill is missed where nobody paid anything in its turn. What was booked to it does not tell that: money that names
+    no bill goes to the oldest one, so that who always owes something would never seem to pay the newer ones.
+    """
+    n = used_bills(r)
     judged, missed, on_time, minimum_only, early = 0, 0, 0, 0, 0
     weight, missed_recent = 1.0, 0.0
     lead = signed(r.past_lead_days)
@@ -82,7 +131,7 @@ def read_punctuality(r: Any, s: Any, f: Any, t: int) -> None:
     f.last_bill_missed = 0.0
     f.last_bill_late_days = 0.0
     f.latest_paid_ratio = 1.0
-    for j in range(used_bills(r) - 1, -1, -1):
+    for j in range(n - 1, -1, -1):
         bill = r.bills[j]
         amount, due, first_due = signed(bill.amount), signed(bill.due), signed(bill.first_due)
         if bill.issued == 0 or amount == 0:
@@ -92,14 +141,22 @@ def read_punctuality(r: Any, s: Any, f: Any, t: int) -> None:
         if due >= t:
             continue
         judged += 1
+        silent = s.by_due[j] <= 0
+        if silent or (judged == 1 and bill.last_paid == 0):
+            repaid = _repaid_in_turn(r, s, n, j)
+            silent = silent and not 0 < repaid <= first_due
+        else:
+            repaid = signed(0)
         if judged == 1:
-            f.last_bill_missed = 1.0 if s.by_due[j] <= 0 else 0.0
-            f.last_bill_late_days = max(min(((last_paid if last_paid > 0 else t) - due) / DAY, 60.0), -30.0)
+            if bill.last_paid != 0:
+                repaid = signed(bill.last_paid)
+            f.last_bill_missed = 1.0 if silent else 0.0
+            f.last_bill_late_days = max(min(((repaid if repaid > 0 else t) - due) / DAY, 60.0), -30.0)
             f.latest_paid_ratio = max(min(s.paid[j] / amount, 1.5), 0.0)
         if judged <= PAID_BILLS:
             paid += s.paid[j]
             billed += amount
-        if s.by_due[j] <= 0:
+        if silent:
             missed += 1
             missed_recent += weight
         weight *= RECENCY_WEIGHT

@@ -159,8 +159,11 @@ class Ledger:
             net = self.fallen_arrears - self.credit
             self.arrears = min(max(net, 0), self.fallen_arrears)
             self.credit = self.arrears - net
-        for time, amount in self._without_reversals():
+        unnamed = self._without_reversals()
+        for time, amount in unnamed:
             self._spread(time, amount)
+        named = [bill.last_paid for bill in self.bills if bill.paid > 0]
+        self.repaid_at = sorted(named + [time for time, _ in unnamed])
         met = [self.issued.index(bill) for bill in self.carrying if bill.met]
         self.current = self.issued[met[-1] :] if met else self.issued
         self.counted = self.issued[self.issued.index(self.carrying[-1]) :] if self.carrying else self.issued

@@ -250,9 +250,16 @@ def punctuality(h: History, ledger: Ledger, owed: float) -> dict[str, float]:
     def early(bill: Bill) -> bool:
         return bill.all_paid >= bill.amount and 0 < bill.all_last <= bill.first_due - 3 * DAY
 
-    missed = [bill.all_by_due <= 0 for bill in judged]
+    def repaid_in_turn(bill: Bill) -> int:
+        """The last repayment of any kind in the bill's turn (or that paid it before), else the first one after."""
+        dues_before = [other.first_due for other in over_nothing if other.first_due < bill.first_due]
+        times = [time for time in ledger.repaid_at if time >= bill.issued and all(time > due for due in dues_before)]
+        times += [bill.all_last] if bill.all_by_due > 0 else []
+        return max((time for time in times if time <= bill.first_due), default=min(times, default=0))
+
+    missed = [bill.all_by_due <= 0 and not 0 < repaid_in_turn(bill) <= bill.first_due for bill in judged]
     newest = judged[0] if judged else None
-    late = ((newest.all_last or t) - newest.due) / DAY if newest else 0.0
+    late = ((newest.last_paid or repaid_in_turn(newest) or t) - newest.due) / DAY if newest else 0.0
     amounts = [bill.amount for bill in ledger.issued]
     payments = [(bill.last_paid, bill.paid) for bill in ledger.bills if bill.last_paid]
     times = [time for time, _ in payments] + [time for time, amount in ledger.payments if amount > 0]
