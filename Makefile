@@ -1,7 +1,7 @@
 # Duewatch. `make` alone lists the targets; nothing but make and Python 3.11, 3.12 or 3.13 is needed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check contracts dashboards secrets lock python-version clean
+.PHONY: help setup demo test verify-book check contracts dashboards secrets lock python-version clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,10 @@ setup: $(VENV)/.development ## Install the locked packages and the project into 
 
 test: $(VENV)/.development ## Run the tests that need nothing from outside (ARGS="-k name": some of them)
 	@$(BIN)/pytest -m "not ($(OUTSIDE))" $(ARGS)
+
+CLIENTS_FILE ?= samples/data/taiwan-1000.csv.gz
+verify-book: $(VENV)/.development ## Run all clients of CLIENTS_FILE through the service and compare every record with the oracle
+	@CLIENTS_FILE="$(abspath $(CLIENTS_FILE))" $(BIN)/pytest tests/app/test_service.py $(ARGS)
 
 check: $(VENV)/.development ## Formatting, lint, types and the direction of imports
 	@$(BIN)/ruff format --check .

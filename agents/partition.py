@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,9 @@ from agents.starts import LogFacts, starting_offsets
 from agents.transport import RecordBatch, Revoked
 from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
+from messages.message import Message
 from store.contract import Commit, Header, StaleOwner, StoreUnavailable, TopicPosition
+from store.projection import limit_views
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class Partition:
         await self._deps.broadcasts.read()
         opened = await self._stored(self._view.open)
         await self._deps.publisher.publish(opened.outbox)
+        await self._project(opened.outbox)
         self._held = _Held(opened.header, dict(opened.position), dict(opened.position))
         await self._begin()
         self._deps.health.starting.discard(self.number)
@@ -215,18 +218,23 @@ class Partition:
         await self._commit(commit)
         self._residents.forget(retired)
         deps.reached("committed")
-        duplicates = int(np.count_nonzero(outcome.disposition == 0))
-        deps.meters.committed(len(events), duplicates, len(due), asyncio.get_running_loop().time() - begun)
-        deps.meters.counted(outcome.counts)
+        seconds = asyncio.get_running_loop().time() - begun
         await deps.publisher.publish(commit.outbox)
         deps.reached("published")
-        if outcome.limits:
-            views = [deps.limit_view(limit) for limit in outcome.limits]
-            await self._stored(lambda: deps.store.project_limits(views))
+        # Counted only now: who sees an event accounted for finds what it led to in the topics.
+        duplicates = int(np.count_nonzero(outcome.disposition == 0))
+        deps.meters.committed(len(events), duplicates, len(due), seconds)
+        deps.meters.counted(outcome.counts)
+        await self._project(commit.outbox)
         if batch.arrived_ms > 0:
             deps.meters.answered(max(0, deps.clock_ms() - batch.arrived_ms) / 1000)
         batch.acknowledge()
         deps.reached("acknowledged")
+
+    async def _project(self, outbox: Sequence[Message]) -> None:
+        views = limit_views(outbox)
+        if views:
+            await self._stored(lambda: self._deps.store.project_limits(views))
 
     async def _commit(self, commit: Commit) -> None:
         """Commit once, whatever the store's replies are. Raises StaleOwner."""

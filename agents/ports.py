@@ -15,7 +15,7 @@ from messages.columns import Events, Source
 from messages.decoding import Decoded, RawRecord
 from messages.message import Message
 from messages.verdict import Refusal
-from store.contract import LimitView, PartitionStore, Store
+from store.contract import PartitionStore, Store
 
 
 class Decoder(Protocol):
@@ -111,11 +111,6 @@ class Outcome(Protocol):
         ...
 
     @property
-    def limits(self) -> Sequence[Any]:
-        """Limits to project, as `limit_view` takes them."""
-        ...
-
-    @property
     def watermark(self) -> int:
         """Seconds of event time."""
         ...
@@ -195,7 +190,7 @@ def _nothing(_: str) -> None:
 class Deps:
     """A worker's parts.
 
-    `limit_view` turns an entry of `Outcome.limits` into the store's view. `reached` hears the named points of a batch's
+    `reached` hears the named points of a batch's
     way: "dead-letters", "decided", "committed", "published", "acknowledged".
     """
 
@@ -206,7 +201,6 @@ class Deps:
     broadcasts: Broadcasts
     publisher: Publisher
     dead_letter: Callable[[Refusal], Message]
-    limit_view: Callable[[Any], LimitView]
     meters: Meters = field(default_factory=SilentMeters)
     health: Health = field(default_factory=Health)
     clock_ms: Callable[[], int] = now_ms

@@ -12,25 +12,12 @@ from agents.publishing import KafkaPublisher
 from app.core import decoder, first_in_force
 from app.settings import Settings, reveal
 from decisions.decide import decide
-from decisions.outcome import Limit
 from messages.encoding import dead_letter
-from store.contract import LimitView, PartitionStore
+from store.contract import PartitionStore
 from store.redis import RedisStore
 from store.residents import Residents
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
-
-
-def limit_view(limit: Limit) -> LimitView:
-    """A decided limit as the checkout systems read it."""
-    return LimitView(
-        user=limit.user,
-        limit=limit.limit,
-        frozen=limit.frozen,
-        grade=limit.grade,
-        default_probability=limit.default_probability,
-        version=limit.version,
-    )
 
 
 def residents(settings: Settings) -> Callable[[PartitionStore], Residents]:
@@ -57,7 +44,6 @@ def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps
         "broadcasts": KafkaBroadcasts(options, book, meters, health),
         "publisher": KafkaPublisher(options, meters),
         "dead_letter": dead_letter,
-        "limit_view": limit_view,
         "meters": meters,
         "health": health,
         "time_mode": settings.time_mode,

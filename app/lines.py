@@ -41,7 +41,7 @@ def _warning(message: dict[str, Any]) -> str:
 
 
 def _limit_adjustment(message: dict[str, Any]) -> str:
-    colour = DOWN if message["direction"] in ("cut", "frozen", "closed") else UP
+    colour = DOWN if message["direction"] in ("cut", "frozen", "closed", "forgotten") else UP
     why = "; ".join(reason["en"] for reason in message["reasons"])
     head = f"{moment(message['time'])} {escape(message['user_id'])}"
     change = f"{money(message['previous_limit'])} -> {money(message['new_limit'])}"

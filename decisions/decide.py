@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from decisions.envelope import seal
 from decisions.examples import mature
 from decisions.in_force import InForce
-from decisions.outcome import Limit, Outcome, Scores
+from decisions.outcome import Outcome, Scores
 from features.catalogue import INDEX
 from features.kernel import Advanced, advance
 from messages.columns import Events
 from policy.judge import Judged, judge
-from policy.row import Draft
 
 
 def decide(
@@ -47,7 +46,6 @@ def decide(
         touched=np.setdiff1d(judged.rows, np.array(retired, np.uint32)),
         retired=retired,
         decisions=[seal(draft, index, advanced, events, users, policy, model) for index, draft in drafts],
-        limits=_limits(drafts, advanced, users),
         examples=matured.examples,
         watermark=advanced.watermark,
         disposition=advanced.disposition,
@@ -60,23 +58,6 @@ def _retired(advanced: Advanced) -> list[int]:
     """Users whose newest row retires them: one who came back within the batch stays."""
     last = {int(row): index for index, row in enumerate(advanced.row)} if advanced.retire.any() else {}
     return sorted(row for row, index in last.items() if advanced.retire[index])
-
-
-def _limits(drafts: list[tuple[int, Draft]], advanced: Advanced, users: Sequence[str]) -> list[Limit]:
-    """The newest limit of each user whose limit was set."""
-    newest: dict[str, Limit] = {}
-    for index, draft in drafts:
-        if draft.topic == "limit-adjustments":
-            user, body = users[int(advanced.row[index])], draft.body
-            newest[user] = Limit(
-                user=user,
-                limit=body["new_limit"],
-                frozen=body["direction"] in ("frozen", "closed"),
-                grade=body["grade"] or "",
-                default_probability=body["default_probability"],
-                version=body["limit_version"],
-            )
-    return list(newest.values())
 
 
 def _scores(advanced: Advanced, judged: Judged) -> Scores:

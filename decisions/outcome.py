@@ -1,4 +1,4 @@
-"""What a batch led to: everything that has to be stored, published, projected, learned from and counted."""
+"""What a batch led to: everything that has to be stored, published, learned from and counted."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,18 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from messages.message import Message
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a checkout system is to read about a user from now on; the greater version wins."""
-
-    user: str
-    limit: int  # minor units
-    frozen: bool
-    grade: str
-    default_probability: float
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +43,6 @@ class Outcome:
     touched: NDArray[np.uint32]  # rows that have to be written, ascending; without the retired ones
     retired: list[int]  # rows whose users are to be forgotten
     decisions: list[Message]
-    limits: list[Limit]
     examples: list[Example]
     watermark: int  # s
     disposition: NDArray[np.uint8]  # per event: 0 duplicate, 1 applied, 2 applied, too late for the windows

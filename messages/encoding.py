@@ -86,7 +86,7 @@ def decision_id(kind: str, rule: str, *cause: str | int) -> str:
 
     The cause is topic, epoch, partition and offset of an event, or user and time in seconds of a timer.
     """
-    return str(uuid5(NAMESPACE, json.dumps([kind, rule, *cause], ensure_ascii=False, separators=(",", ":"))))
+    return str(uuid5(NAMESPACE, _JSON.encode([kind, rule, *cause])))
 
 
 @cache

@@ -80,7 +80,9 @@ class LimitAdjustment(Decision):
     """A limit was set. `new_limit` is absolute; `limit_version` grows by one with each of a user."""
 
     type: Literal["limit_adjustment"] = "limit_adjustment"
-    direction: Literal["opened", "raised", "cut", "frozen", "restored", "closed"]
+    direction: Literal["opened", "raised", "cut", "frozen", "restored", "closed", "forgotten"] = Field(
+        description="forgotten: nothing is kept of the user any more, and copies of the limit have to go."
+    )
     previous_limit: Amount
     new_limit: Amount
     limit_version: Annotated[int, Field(ge=1)]

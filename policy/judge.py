@@ -199,9 +199,10 @@ class _Batch:
             step_after = int(current.steps.step[position])
             collections.announce(document.collections, step_after, self.policy.terms.utc_offset, row)
         retired = bool(self.advanced.retire[index])
-        if kind == Kind.ACCOUNT_CLOSED or retired:
+        if kind == Kind.ACCOUNT_CLOSED:
             limits.announce_closed(document.limits, row)
         if retired:
+            limits.announce_forgotten(document.limits, row)
             current.standing[position] = np.zeros((), current.standing.dtype)
         return row.drafts
 

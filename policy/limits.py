@@ -1,4 +1,4 @@
-"""Limits: opened, raised, cut, frozen, restored, closed.
+"""Limits: opened, raised, cut, frozen, restored, closed, forgotten.
 
 A limit that is lowered never falls below what is owed (nor is it lowered where more than it is owed already), and a
 limit that is set never exceeds the policy's cap.
@@ -22,7 +22,7 @@ from policy.triggers import Failures, Moves
 from policy.wording import WORDS
 
 NONE, FREEZE, CUT, RESTORE, RAISE = 0, 1, 2, 3, 4
-Direction = Literal["opened", "raised", "cut", "frozen", "restored", "closed"]
+Direction = Literal["opened", "raised", "cut", "frozen", "restored", "closed", "forgotten"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,12 @@ def announce_closed(rules: Limits, row: Row) -> None:
     row.standing["frozen"] = CLOSED
     reasons = [reason("account-closed", WORDS["account-closed"], row.features, ("owed",))]
     _change(rules, "closed", min(int(row.standing["limit"]), row.amount("owed")), reasons, "", row)
+
+
+def announce_forgotten(rules: Limits, row: Row) -> None:
+    """Say that the user is being forgotten, so that whoever keeps a copy of the limit drops it too."""
+    if row.standing["limit_version"]:
+        _change(rules, "forgotten", 0, [reason("forgotten", WORDS["forgotten"], row.features)], "", row)
 
 
 def grant(rules: Limits, rails: GuardRails, limit: int, reasons: list[Reason], row: Row) -> None:

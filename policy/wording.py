@@ -8,6 +8,10 @@ WORDS: dict[str, Words] = {
         en="The account was opened; its limit was lowered to the most that one customer may have.",
         zh="账户开立，额度已按单一客户上限调低。",
     ),
+    "forgotten": Words(
+        en="Nothing is owed any more, and what was kept about the customer is erased.",
+        zh="已无欠款，客户资料已清除。",
+    ),
     "account-closed": Words(
         en="The account was closed; only what is still owed ({owed}) remains.",
         zh="账户已关闭，仅保留未还金额 {owed}。",

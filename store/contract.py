@@ -75,7 +75,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class LimitView:
-    """What a checkout system reads under `limit:{user}`; the greater version wins."""
+    """What a checkout system reads under `limit:{user}`; the greater version wins.
+
+    One that is `forgotten` is not written: it removes what an earlier version left.
+    """
 
     user: str
     limit: int
@@ -83,6 +86,7 @@ class LimitView:
     grade: str
     default_probability: float
     version: int
+    forgotten: bool = False
 
 
 class PartitionStore(Protocol):
@@ -126,7 +130,7 @@ class Store(Protocol):
         ...
 
     async def project_limits(self, limits: Sequence[LimitView]) -> None:
-        """Write `limit:{user}` where the version is newer than the stored one."""
+        """Write `limit:{user}` where the version is newer than the stored one, or remove it where it is forgotten."""
         ...
 
     async def limit_of(self, user: str) -> LimitView | None:

@@ -100,10 +100,12 @@ class MemoryStore:
         return MemoryPartition(self._partitions.setdefault(number, _Kept()))
 
     async def project_limits(self, limits: Sequence[LimitView]) -> None:
-        """Keep each view whose version is newer than the one known."""
+        """Keep each view whose version is newer than the one known; drop what is forgotten."""
         for view in limits:
             known = self._limits.get(view.user)
-            if known is None or known.version < view.version:
+            if view.forgotten and known is not None and known.version <= view.version:
+                del self._limits[view.user]
+            elif not view.forgotten and (known is None or known.version < view.version):
                 self._limits[view.user] = view
 
     async def limit_of(self, user: str) -> LimitView | None:

@@ -38,6 +38,10 @@ _READ_ATTEMPTS = 20
 
 _NEWER_LIMIT_WINS = b"""
 local known = redis.call('HGET', KEYS[1], 'version')
+if #ARGV == 2 then
+  if known and tonumber(known) <= tonumber(ARGV[2]) then return redis.call('DEL', KEYS[1]) end
+  return 0
+end
 if known and tonumber(known) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1
@@ -211,7 +215,7 @@ class RedisStore:
         return RedisPartition(self._servers, number)
 
     async def project_limits(self, limits: Sequence[LimitView]) -> None:
-        """Write `limit:<user>` where the version is newer than the stored one."""
+        """Write `limit:<user>` where the version is newer than the stored one, or remove it where it is forgotten."""
         newest: dict[str, LimitView] = {}
         for view in limits:
             if view.user not in newest or newest[view.user].version < view.version:
@@ -222,7 +226,8 @@ class RedisStore:
             commands = by_server[await self._servers.locate(key)]
             # EVAL makes the script known to the server, so the commands behind it on the connection can go by its hash.
             script = (b"EVALSHA", _NEWER_LIMIT_WINS_SHA) if commands else (b"EVAL", _NEWER_LIMIT_WINS)
-            commands.append((*script, b"1", key, *_flat(encode_limit(view).items())))
+            fields = {b"version": b"%d" % view.version} if view.forgotten else encode_limit(view)
+            commands.append((*script, b"1", key, *_flat(fields.items())))
         for server, commands in by_server.items():
             await self._ask(server, *commands)
 

@@ -90,7 +90,6 @@ class PlainOutcome:
     watermark: int
     disposition: NDArray[np.uint8]
     retired: Sequence[int] = ()
-    limits: Sequence[Any] = ()
     counts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -152,7 +151,6 @@ def deps(store: Store, options: Mapping[str, Any], **changes: Any) -> Deps:
         "decide": decide,
         "broadcasts": Versions(),
         "dead_letter": dead_letter,
-        "limit_view": lambda view: view,
         "time_mode": "event",
     }
     parts.update(changes)

@@ -10,7 +10,16 @@ import pytest
 from agents.health import Health
 from features.record import RECORD
 from messages.message import Message
-from store.contract import Commit, Header, Opened, PartitionStore, StaleOwner, StoreUnavailable, TopicPosition
+from store.contract import (
+    Commit,
+    Header,
+    LimitView,
+    Opened,
+    PartitionStore,
+    StaleOwner,
+    StoreUnavailable,
+    TopicPosition,
+)
 from store.memory import MemoryStore
 from tests.agents.bench import EPOCH, Bench, Killed
 from tests.agents.cluster import START_MS
@@ -131,6 +140,22 @@ async def test_the_next_owner_publishes_what_was_committed_and_never_published()
     await owner.until(lambda: len(bench.journal.of("warnings")) == 6)
     await owner.stop()
     assert bench.journal.of("warnings") == left
+
+
+async def test_the_next_owner_projects_limits_that_were_committed_and_never_projected() -> None:
+    bench = Bench(MemoryStore())
+    adjustment = {"user_id": "u", "direction": "frozen", "new_limit": 70, "limit_version": 3}
+    adjustment |= {"grade": "C", "default_probability": 0.5}
+    message = Message("limit-adjustments", b"u", json.dumps(adjustment).encode())
+    view = bench.store.partition(0)
+    await view.open()
+    await view.commit(Commit(header=Header(commits=1), position={}, outbox=(message,)))
+    owner = bench.owner()
+    await owner.until(lambda: bench.journal.of("limit-adjustments") == [message])
+    await owner.stop()
+    assert await bench.store.limit_of("u") == LimitView(
+        "u", 70, frozen=True, grade="C", default_probability=0.5, version=3
+    )
 
 
 async def test_a_stale_owner_publishes_nothing_and_goes_on_behind_the_other() -> None:

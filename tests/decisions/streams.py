@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from decisions.decide import decide
 from decisions.in_force import InForce
-from decisions.outcome import Example, Limit, Outcome
+from decisions.outcome import Example, Outcome
 from features.market import Market
 from features.record import RECORD
 from messages.columns import Events, Source
@@ -104,7 +104,6 @@ class Desk:
         self.watermark = 0
         self.messages: list[Message] = []
         self.examples: list[Example] = []
-        self.limits: list[Limit] = []
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.scores: list[tuple[float, float, int, int]] = []
         self.offsets: dict[str, int] = {}
@@ -138,7 +137,6 @@ class Desk:
         self.watermark = outcome.watermark
         self.messages += outcome.decisions
         self.examples += outcome.examples
-        self.limits += outcome.limits
         self.counts += outcome.counts
         scores = outcome.scores
         columns = (scores.default_probability, scores.spending_anomaly, scores.grade, scores.limit)

@@ -9,6 +9,8 @@ from features.record import RECORD
 from messages.outputs import DECISION_TOPICS, Decision
 from policy.policy import default_text, load
 from scoring.scorecard import Scorecard
+from store.memory import MemoryStore
+from store.projection import limit_views
 from tests.decisions.streams import (
     DAY,
     START,
@@ -60,15 +62,19 @@ def test_every_decision_names_what_it_answers(busy: Desk) -> None:
         assert one.model == "scorecard-1"
 
 
-def test_limit_versions_of_a_user_grow_by_one_and_the_projection_has_the_newest(busy: Desk) -> None:
-    newest: dict[str, int] = {}
+async def test_limit_versions_of_a_user_grow_by_one_and_the_projection_has_the_newest(busy: Desk) -> None:
+    newest: dict[str, int | None] = {}
+    store = MemoryStore()
+    await store.project_limits(limit_views(busy.messages))
     for one in _decisions(busy):
         if one.model_dump()["type"] == "limit_adjustment":
             version = one.model_dump()["limit_version"]
             # A user who was forgotten and comes back starts anew.
-            assert version == newest.get(one.user_id, 0) + 1 or version == 1
-            newest[one.user_id] = version
-    assert {limit.user: limit.version for limit in busy.limits} == newest
+            assert version == (newest.get(one.user_id) or 0) + 1
+            newest[one.user_id] = None if one.model_dump()["direction"] == "forgotten" else version
+    views = {user: await store.limit_of(user) for user in newest}
+    assert {user: view and view.version for user, view in views.items()} == newest
+    assert None in newest.values()
 
 
 def test_each_warning_goes_from_raised_over_escalated_to_cleared(busy: Desk) -> None:

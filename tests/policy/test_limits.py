@@ -164,9 +164,9 @@ def test_a_closed_account_keeps_what_is_owed_and_can_be_opened_again() -> None:
     assert (body["new_limit"], body["limit_version"]) == (500_000, 3)
 
 
-def test_a_forgotten_user_leaves_no_standing_and_a_closed_limit() -> None:
+def test_a_forgotten_user_leaves_no_standing_and_copies_of_the_limit_are_called_back() -> None:
     case = Case().opened(1_000_000)
-    assert limits(case.row(Kind.ERASURE_REQUESTED, 10, retire=True)) == [("closed", 1_000_000, 0)]
+    assert limits(case.row(Kind.ERASURE_REQUESTED, 10, retire=True)) == [("forgotten", 1_000_000, 0)]
     assert not case.records.view("u1").any()
 
 

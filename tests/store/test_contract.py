@@ -326,3 +326,14 @@ async def test_the_newest_limit_wins_among_many_writers_at_once(store: Store) ->
 
 async def test_a_running_store_answers_a_ping(store: Store) -> None:
     await store.ping()
+
+
+async def test_a_forgotten_limit_is_removed_and_the_user_may_come_back(store: Store) -> None:
+    await store.project_limits([limit("u", 7), limit("v", 2)])
+    await store.project_limits([replace(limit("u", 6), forgotten=True), replace(limit("w", 1), forgotten=True)])
+    assert await store.limit_of("u") == limit("u", 7)
+    await store.project_limits([replace(limit("u", 8), forgotten=True)])
+    assert await store.limit_of("u") is None
+    assert await store.limit_of("w") is None
+    await store.project_limits([limit("u", 1)])
+    assert await store.limit_of("u") == limit("u", 1)
