@@ -248,24 +248,32 @@ def settle(r: Any, s: Any) -> None:
     A reversal without a bill first cancels the newest such payments before it. A payment goes to the latest carrying
     statement issued by then; else to arrears, then to the bills issued by then, oldest due first. The rest is credit.
     Payments that name no known bill count against arrears too, else they are credit until their bill is known.
+    Where no statement carries the balance, other credit covers bills, oldest due first: what fell out of the log those
+    issued before the log begins, as if paid by then, and what is left at the end the later ones, from their issue on.
     """
     n = used_bills(r)
     s.carrying = -1
-    credit = signed(r.credit)
+    credit, unknown = signed(r.credit), 0
     for j in range(n):
         bill = r.bills[j]
         s.paid[j] = bill.paid
         s.by_due[j] = bill.paid_by_due
         s.last_paid[j] = signed(bill.last_paid)
         if bill.issued == 0:
-            credit += bill.paid
+            unknown += bill.paid
         elif bill.carries:
             s.carrying = j
+    credit += unknown
     net = signed(r.arrears) - credit
     s.arrears = min(max(net, 0), signed(r.arrears)) if s.carrying < 0 else 0
     s.credit = s.arrears - net if s.carrying < 0 else credit
-    if r.unassigned[0].time != 0:
-        _spread(r, s, n)
+    entries = _cancel_reversed(r, s)
+    if s.carrying < 0:
+        begins = signed(r.unassigned[0].time)
+        _cover(r, s, n, unknown, begins, begins)
+    _spread(r, s, n, entries)
+    if s.carrying < 0:
+        _cover(r, s, n, unknown, U4_MAX, 0)
     s.current = 0
     for j in range(n):
         bill = r.bills[j]
@@ -274,7 +282,8 @@ def settle(r: Any, s: Any) -> None:
 
 
 @part
-def _spread(r: Any, s: Any, n: int) -> None:
+def _cancel_reversed(r: Any, s: Any) -> int:
+    """Number of logged payments; `s.pool` gets what reversals left of each."""
     entries = 0
     while entries < UNASSIGNED and r.unassigned[entries].time != 0:
         s.pool[entries] = r.unassigned[entries].amount
@@ -286,6 +295,24 @@ def _spread(r: Any, s: Any, n: int) -> None:
             s.credit += s.pool[entries]
             s.pool[entries] = 0
         entries += 1
+    return entries
+
+
+@part
+def _cover(r: Any, s: Any, n: int, unknown: int, issued_by: int, paid_at: int) -> None:
+    """Let credit, but for money that names unknown bills, pay bills issued by then, at `paid_at` if that fits."""
+    left = s.credit - max(unknown, 0)
+    for j in range(n):
+        bill = r.bills[j]
+        taken = min(left, signed(bill.amount) - s.paid[j])
+        if bill.issued != 0 and signed(bill.issued) <= issued_by and taken > 0:
+            _count(r, s, j, taken, max(signed(bill.issued), min(signed(bill.first_due), paid_at)))
+            s.credit -= taken
+            left -= taken
+
+
+@part
+def _spread(r: Any, s: Any, n: int, entries: int) -> None:
     for i in range(entries):
         left, time = s.pool[i], signed(r.unassigned[i].time)
         if left == 0:

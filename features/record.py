@@ -118,7 +118,7 @@ _FEATURE_STATE: list[tuple[str, str] | tuple[str, str, tuple[int]] | tuple[str, 
     # ledger: the latest bills, sorted by (due, bill), and what fell out of them
     ("bills", BILL, (BILLS,)),
     ("unassigned", _PAYMENT, (UNASSIGNED,)),  # latest repayments and reversals without a bill, sorted by time
-    ("credit", "i8"),  # such that fell out, and overpayments of bills that fell out; set off against arrears when read
+    ("credit", "i8"),  # such that fell out, and overpayments of bills that fell out; spent when read (`settle`)
     ("arrears", "i8"),  # left unpaid on bills that fell out; never reduced
     ("arrears_due", "u4"),  # oldest due time among them
     ("past_bills", "u2"),  # bills over more than nothing that fell out: their number, and of them

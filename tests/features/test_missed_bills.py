@@ -99,3 +99,15 @@ def test_instalments_paid_ahead_are_neither_missed_nor_late() -> None:
     events = [*(bill(month, 1_000, issued=START + month) for month in range(3)), repay(0, 15, 3_000)]
     got = features(events, 2, 25)
     assert (got["missed_bills"], got["last_bill_late_days"], got["days_past_due"]) == (0.0, -30.0, 0.0)
+
+
+def test_many_payments_that_name_no_bill_settle_their_bills_though_the_log_of_payments_is_short() -> None:
+    events = [bill(month) for month in range(5)]
+    events += [repay(month, day, 2_500) for month in range(5) for day in (2, 6, 10, 14)]
+    got = features(events, 4, 25)
+    assert (got["days_past_due"], got["missed_bills"], got["last_bill_missed"]) == (0.0, 0.0, 0.0)
+
+
+def test_money_paid_ahead_covers_the_next_bill() -> None:
+    got = features([bill(0), repay(0, 10, 20_000), bill(1)], 1, 25)
+    assert (got["days_past_due"], got["missed_bills"]) == (0.0, 0.0)

@@ -160,8 +160,13 @@ class Ledger:
             self.arrears = min(max(net, 0), self.fallen_arrears)
             self.credit = self.arrears - net
         unnamed = self._without_reversals()
+        if not self.carrying and self.payments:
+            begins = self.payments[0][0]
+            self._cover(unknown, [bill for bill in self.issued if bill.issued <= begins], begins)
         for time, amount in unnamed:
             self._spread(time, amount)
+        if not self.carrying:
+            self._cover(unknown, self.issued, 0)
         named = [bill.last_paid for bill in self.bills if bill.paid > 0]
         self.repaid_at = sorted(named + [time for time, _ in unnamed])
         met = [self.issued.index(bill) for bill in self.carrying if bill.met]
@@ -181,6 +186,13 @@ class Ledger:
             else:
                 self.credit += amount
         return kept
+
+    def _cover(self, unknown: int, bills: list[Bill], paid_at: int) -> None:
+        for bill in bills:
+            part = min(self.credit - max(unknown, 0), bill.rest)
+            if part > 0:
+                self._count(bill, max(bill.issued, min(bill.first_due, paid_at)), part)
+                self.credit -= part
 
     def _spread(self, time: int, left: int) -> None:
         carrying = [bill for bill in self.carrying if bill.issued <= time]
