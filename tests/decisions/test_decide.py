@@ -215,7 +215,7 @@ _FAILING = ("1 / spend_sum_1h > 0", "owed / unbilled < 2", "1 / (limit - limit) 
         "when: days_past_due == 0\n    cooldown: 7d",
         "leave: default_probability < 0.1}",
         "ability_to_pay: 3 * max(0, expected_cash_in_30d - instalments_due_30d)",
-        "{severity: high, when: default_probability >= 0.5, limit: cut}",
+        "{severity: high, when: judged_bills >= 1 and default_probability >= 0.5, limit: cut}",
     ],
 )
 def test_an_error_while_deciding_never_lowers_risk(place: str, failing: str) -> None:

@@ -68,6 +68,7 @@ class Case:
             "consents_to_increases": 1.0,
             "income_estimate": 2_000_000.0,
             "expected_cash_in_30d": 2_000_000.0,
+            "judged_bills": 1.0,
             **usual,
         }
         self.rounds = 0

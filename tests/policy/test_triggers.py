@@ -87,7 +87,7 @@ CASES: list[tuple[str, Kind, dict[str, float], str, dict[str, float]]] = [
     ("failed_debit", Kind.FAILED_DEBIT, {"failed_debits_30d": 1}, "low", {"failed_debits_90d": 1}),
     ("failed_debit", Kind.FAILED_DEBIT, {"failed_debits_30d": 3}, "high", {"failed_debits_30d": 0}),
     ("default_likely", TICK, {"events_total": 0.3}, "medium", {"events_total": 0.29}),
-    ("default_likely", TICK, {"events_total": 0.5}, "high", {"events_total": 0.05}),
+    ("default_likely", TICK, {"events_total": 0.5}, "high", {"events_total": 0.5, "judged_bills": 0}),
     ("beyond_ability_to_pay", TICK, {"minimum_due_30d": 1_000_001}, "medium", {"minimum_due_30d": 1_000_000}),
     (
         "beyond_ability_to_pay",
