@@ -27,7 +27,8 @@ demo: $(VENV)/.demo ## Run the whole service on the sample, with embedded broker
 setup: $(VENV)/.development ## Install the locked packages and the project into .venv
 
 test: $(VENV)/.development ## Run the tests that need nothing from outside (ARGS="-k name": some of them)
-	@$(BIN)/pytest -m "not ($(OUTSIDE))" $(ARGS)
+	@$(BIN)/python -c "from features.kernel import compile_kernels; compile_kernels()"  # once, not in each process
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 12 -m "not ($(OUTSIDE))" $(ARGS)
 
 CLIENTS_FILE ?= samples/data/taiwan-1000.csv.gz
 verify-book: $(VENV)/.development ## Run all clients of CLIENTS_FILE through the service and compare every record with the oracle

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.console import explained, out
 from app.settings import SettingsInvalid, documented, load_settings, unknown_variables
@@ -26,7 +26,7 @@ def settings(
 
     * DUEWATCH_PARTITIONS=sixteen duewatch settings --check
     """
-    table = Table("variable", "default", "meaning", show_lines=False)
+    table = Table(Column("variable", no_wrap=True), Column("default", overflow="fold"), "meaning")
     for variable, default, meaning in documented():
         table.add_row(variable, default, meaning)
     out.print(table)
