@@ -3,7 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.markup import escape
+from rich.padding import Padding
 
 from app.console import explained, out
 from app.settings import SettingsInvalid, documented, load_settings, unknown_variables
@@ -26,10 +27,9 @@ def settings(
 
     * DUEWATCH_PARTITIONS=sixteen duewatch settings --check
     """
-    table = Table(Column("variable", no_wrap=True), Column("default", overflow="fold"), "meaning")
     for variable, default, meaning in documented():
-        table.add_row(variable, default, meaning)
-    out.print(table)
+        out.print(f"[bold]{escape(variable)}[/bold]" + (f" = {escape(default)}" if default else ""))
+        out.print(Padding(escape(meaning), (0, 0, 0, 4)))
     for variable, near in unknown_variables().items():
         out.print(f"{variable} is set but means nothing" + (f"; is {near} meant?" if near else ""))
     if check:
