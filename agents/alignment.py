@@ -28,6 +28,7 @@ class Chunk:
     end: int  # one past the last offset
     arrived_ms: int  # when the broker got its first record; 0 where unknown
     acknowledge: Callable[[], None]
+    fetched_ms: int  # when the response came that held them
     taken: int = 0  # events already cut
     refusals_taken: int = 0
 
@@ -73,13 +74,19 @@ class Lane:
         self._chunks: deque[Chunk] = deque()
 
     def add(
-        self, events: Events, refused: Sequence[Refusal], end: int, arrived_ms: int, acknowledge: Callable[[], None]
+        self,
+        events: Events,
+        refused: Sequence[Refusal],
+        end: int,
+        arrived_ms: int,
+        acknowledge: Callable[[], None],
+        fetched_ms: int = 0,
     ) -> None:
         """Take in a hand-over that covers the offsets from `self.end` up to `end`."""
         times = events.columns["time"]
         keys = np.maximum.accumulate(np.maximum(times, self._latest)) if len(events) else times
         self._latest = int(keys[-1]) if len(events) else self._latest
-        self._chunks.append(Chunk(events, keys, refused, end, arrived_ms, acknowledge))
+        self._chunks.append(Chunk(events, keys, refused, end, arrived_ms, acknowledge, fetched_ms))
         self.waiting += len(events)
         self.end = end
 
@@ -89,14 +96,15 @@ class Lane:
         return self._latest
 
     def keys(self, most: int) -> NDArray[np.int64]:
-        """Sort keys of the first `most` waiting events, ascending."""
-        parts, found = [], 0
+        """Sort keys of the first `most` waiting events, ascending, and when each was fetched: i8[2, n]."""
+        parts, found = [np.zeros((2, 0), np.int64)], 0
         for chunk in self._chunks:
-            parts.append(chunk.keys[chunk.taken :])
-            found += len(parts[-1])
+            waiting = chunk.keys[chunk.taken :]
+            parts.append(np.stack([waiting, np.full(len(waiting), chunk.fetched_ms)]))
+            found += len(waiting)
             if found >= most:
                 break
-        return np.concatenate(parts)[:most] if parts else np.zeros(0, np.int64)
+        return np.concatenate(parts, axis=1)[:, :most]
 
     def cut(self, count: int, batch: Batch, pieces: list[Events]) -> int:
         """Move the first `count` events, and the refused records up to the next event, into `batch`.
@@ -127,20 +135,32 @@ class Lane:
         return self.end
 
 
-def cut_batch(lanes: Mapping[str, Lane], unread: Callable[[str], int], most: int) -> tuple[Batch | None, list[str]]:
+def cut_batch(
+    lanes: Mapping[str, Lane],
+    unread: Callable[[str], int],
+    most: int,
+    seen_ms: Callable[[str], int] = lambda _topic: FOREVER,
+) -> tuple[Batch | None, list[str]]:
     """The next batch of at most `most` events, or None; and the topics that the others have to wait for.
 
-    `unread(topic)` counts the records of a topic's log that are not in its lane. Events of one topic keep their order
-    of offsets; between topics the event time decides, then the order of `lanes`.
+    `unread(topic)` counts the records of a topic's log that are not in its lane, as of `seen_ms(topic)`: of events
+    that were fetched since, the topic vouches only for those up to the newest one in its lane. Events of one topic keep
+    their order of offsets; between topics the event time decides, then the order of `lanes`.
     """
     behind = [topic for topic in lanes if unread(topic)]
     holding = [topic for topic in behind if not lanes[topic].waiting]
-    vouched = min((lanes[topic].latest for topic in behind), default=FOREVER)
-    keys = [np.zeros(0, np.int64) if holding else lane.keys(most) for lane in lanes.values()]
-    merged = np.concatenate(keys)
-    lane_of = np.repeat(np.arange(len(keys)), [len(k) for k in keys])
+    keys = [lane.keys(0 if holding else most) for lane in lanes.values()]
+    merged, fetched = np.concatenate(keys, axis=1)
+    vouched = np.ones(len(merged), np.bool_)
+    for topic, lane in lanes.items():
+        newest = lane.latest if lane.waiting else 0
+        sure = (merged <= newest) | (fetched < (0 if topic in behind else seen_ms(topic)))
+        if not sure.all() and topic not in behind:
+            holding.append(topic)
+        vouched &= sure
+    lane_of = np.repeat(np.arange(len(keys)), [k.shape[1] for k in keys])
     order = np.argsort(merged, kind="stable")
-    order = order[merged[order] <= vouched][:most]
+    order = order[vouched[order]][:most]
     counts = np.bincount(lane_of[order], minlength=len(keys))
 
     batch, pieces = Batch(Events.empty(), [], {}, 0), list[Events]()

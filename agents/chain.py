@@ -18,8 +18,8 @@ class Chain:
     """From one start of the partition's owner (`ticket`) to its end.
 
     `end` is the end of the log as the newest fetch saw it, None before the first, `seen_ms` when that was (by this
-    machine's clock), and `reached` how far it is read, offsets without records (transaction markers, compacted ones)
-    included.
+    machine's clock), `fetched_ms` when the newest records came, and `reached` how far it is read, offsets without
+    records (transaction markers, compacted ones) included.
     """
 
     ticket: int
@@ -27,6 +27,7 @@ class Chain:
     end: int | None = None
     reached: int = 0
     seen_ms: int = 0
+    fetched_ms: int = 0
     _looked_at: int | None = None
 
     def judge(self, first: int, last: int) -> Fetch:

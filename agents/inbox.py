@@ -41,6 +41,10 @@ class Feed(Protocol):
         """Records of the log that are not handed over yet."""
         ...
 
+    def seen_ms(self, topic: str, partition: int) -> int:
+        """When `unread` was looked at last."""
+        ...
+
     def nudge(self) -> None:
         """There is room again."""
         ...
@@ -77,7 +81,8 @@ class Inbox:
     def add(self, batch: RecordBatch, decoded: Decoded, acknowledge: Callable[[], None]) -> None:
         """Append a decoded hand-over to its lane."""
         arrived_ms = max(0, batch.records[0].timestamp or 0)
-        self._lanes[batch.topic].add(decoded.events, decoded.refused, batch.end, arrived_ms, acknowledge)
+        lane = self._lanes[batch.topic]
+        lane.add(decoded.events, decoded.refused, batch.end, arrived_ms, acknowledge, batch.fetched_ms)
         self._news.set()
 
     def wants(self, topic: str) -> bool:
@@ -120,7 +125,7 @@ class Inbox:
 
     def _cut(self) -> Batch | None:
         self._news.clear()
-        batch, holding = cut_batch(self._lanes, self._unread, self._most)
+        batch, holding = cut_batch(self._lanes, self._unread, self._most, self._seen_ms)
         self._note(holding)
         if batch is not None:
             self._feed.nudge()
@@ -128,6 +133,9 @@ class Inbox:
 
     def _unread(self, topic: str) -> int:
         return self._feed.unread(topic, self._partition)
+
+    def _seen_ms(self, topic: str) -> int:
+        return self._feed.seen_ms(topic, self._partition)
 
     def _note(self, holding: Sequence[str]) -> None:
         now = asyncio.get_running_loop().time()

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: Name of the transport in Faust's broker URLs (the entry point in pyproject.toml): `duewatch://host:port`.
 SCHEME = "duewatch"
+
+#: Later than any time in milliseconds.
+FOREVER = 1 << 62
 #: How often, and how long apart in seconds, the end of a log is looked at that seems to be before a stored position.
 END_LOOKS, END_LOOK_SECONDS = 25, 0.2
 
@@ -44,6 +47,7 @@ class RecordBatch:
     end: int
     records: Sequence[Any]
     ticket: int
+    fetched_ms: int = 0  # when the response that holds them came, by this machine's clock
 
 
 class Intake(Protocol):
@@ -91,7 +95,6 @@ class Consumer(driver.Consumer):
         self._era = 0  # counts revocations
         self._tickets = 0  # given out so far
         self._chains: dict[TP, Chain] = {}  # by partition that has begun
-        self._fetched_ms: dict[int, int] = {}  # by partition number: when the newest of its records were fetched
         self._finished: dict[TP, int] = {}  # one past the last hand-over that was acknowledged
         self._wanted: set[TP] = set()  # shared with the fetch in flight, never empty while one is
         self._room = asyncio.Event()
@@ -159,17 +162,19 @@ class Consumer(driver.Consumer):
             del self._chains[tp]
 
     def unread(self, topic: str, partition: int) -> int:
-        """Records of the log that are not handed over yet, as far as the newest fetch knows; at least 1 while unknown.
+        """Records of the log that are not handed over yet, as of `seen_ms`; at least 1 while that is unknown."""
+        chain = self._chains.get(TP(topic, partition))
+        return 0 if chain is None else chain.unread
 
-        By event time, a topic that was last looked at before the newest records of its partition number were fetched
-        may have older ones by now: it is unknown. By the clock that is not waited for: it would cost every event the
-        time of a fetch, and what is less than a fetch apart is within the allowed lateness.
+    def seen_ms(self, topic: str, partition: int) -> int:
+        """When the response came that the newest `unread` is from, by this machine's clock.
+
+        Only what came in earlier responses is older than that look: a broker reads the partitions of one response one
+        after the other, and history may be published between two of them. By the clock that does not matter: it would
+        cost every event the time of a fetch, and what is less than a fetch apart is within the allowed lateness.
         """
         chain = self._chains.get(TP(topic, partition))
-        if chain is None:
-            return 0
-        behind = self._intake.by_event_time and chain.seen_ms < self._fetched_ms.get(partition, 0)
-        return max(chain.unread, int(behind))
+        return chain.seen_ms if chain is not None and self._intake.by_event_time else FOREVER
 
     def nudge(self) -> None:
         """There is room again: partitions that were left out of the fetch in flight join it."""
@@ -184,7 +189,6 @@ class Consumer(driver.Consumer):
         """End the era before anything else is done about the rebalance."""
         self._era += 1
         self._chains.clear()
-        self._fetched_ms.clear()
         self._finished.clear()
         await super().on_partitions_revoked(revoked)
 
@@ -238,8 +242,8 @@ class Consumer(driver.Consumer):
             chain, state = self._chains.get(tp), states.get(tp)
             if chain is not None and chain.end is not None and records:
                 chain.end = max(chain.end, records[-1].offset + 1)
-            if state is not None and state.timestamp is not None:
-                self._fetched_ms[tp.partition] = max(self._fetched_ms.get(tp.partition, 0), state.timestamp)
+            if chain is not None and state is not None:
+                chain.fetched_ms = state.timestamp or 0
 
     async def _chain(self, tp: TP, records: Sequence[Any]) -> RecordBatch | None:
         chain = self._chains.get(tp)
@@ -255,7 +259,7 @@ class Consumer(driver.Consumer):
         if first < chain.next:
             records = [record for record in records if record.offset >= chain.next]
         start, end = chain.hand_over(last)
-        return RecordBatch(tp.topic, tp.partition, start, end, records, chain.ticket)
+        return RecordBatch(tp.topic, tp.partition, start, end, records, chain.ticket, chain.fetched_ms)
 
     async def _seek_back(self, tp: TP, offset: int) -> None:
         try:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from agents.partition import Partition
-from agents.transport import RecordBatch
+from agents.transport import FOREVER, RecordBatch
 from messages.decoding import Record
 from messages.inputs import USER_TOPICS
 from messages.message import Message
@@ -105,6 +105,9 @@ class Owner:
 
     def unread(self, topic: str, partition: int) -> int:
         return len(self._bench.records[topic]) - self._next.get(topic, 0)
+
+    def seen_ms(self, topic: str, partition: int) -> int:
+        return FOREVER
 
     def nudge(self) -> None:
         pass

@@ -67,6 +67,18 @@ def test_a_topic_that_is_behind_vouches_only_up_to_its_newest_event(lanes: dict[
     assert order(cut(lanes)) == ["purchases/2"]
 
 
+def test_a_look_at_a_topic_vouches_only_for_what_was_fetched_before_it(lanes: dict[str, Lane]) -> None:
+    # One response holds both, but history was published between the broker's looks at the two partitions.
+    purchases, done = lanes["purchases"], list[str]()
+    purchases.add(events("purchases", [10], [0]), [], 1, 0, lambda: done.append("first"), fetched_ms=7)
+    purchases.add(events("purchases", [20], [1]), [], 2, 0, lambda: done.append("second"), fetched_ms=8)
+    batch, holding = cut_batch(lanes, lambda _: 0, 100, lambda topic: 8 if topic == "repayments" else 9)
+    assert order(batch) == ["purchases/0"]
+    batch, holding = cut_batch(lanes, lambda _: 0, 100, lambda topic: 8 if topic == "repayments" else 9)
+    assert (order(batch), holding) == ([], ["repayments"])
+    assert order(cut_batch(lanes, lambda _: 0, 100, lambda _: 9)[0]) == ["purchases/1"]
+
+
 def test_what_a_topic_vouched_for_before_its_lane_ran_empty_does_not_release_the_others(lanes: dict[str, Lane]) -> None:
     add(lanes["repayments"], "repayments", [50])
     cut(lanes, {"repayments": 1})
