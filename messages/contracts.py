@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from messages.encoding import CE_SOURCE, ce_type
 from messages.examples import DECISIONS, EVENTS
 from messages.inputs import BROADCAST_TOPICS, USER_TOPICS, FraudConfirmed, ProfileChanged
+from messages.journal import JOURNAL, JournalEntry
 from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, MODEL_SNAPSHOTS, ModelSnapshot
 from messages.topics import ALL_TOPICS, TopicSpec
 from messages.verdict import Refused
@@ -20,6 +21,7 @@ _KAFKA_BINDING = "0.5.0"
 _INPUTS: dict[str, tuple[type[BaseModel], ...]] = {**USER_TOPICS, **BROADCAST_TOPICS}
 _OUTPUTS: dict[str, tuple[type[BaseModel], ...]] = {
     **{topic: (model,) for topic, model in DECISION_TOPICS.items()},
+    JOURNAL: (JournalEntry,),
     MODEL_SNAPSHOTS: (ModelSnapshot,),
 }
 _WORDS = {"type": "string"}
@@ -183,7 +185,8 @@ def _output_message(model: type[BaseModel]) -> dict[str, Any]:
     }
     if decision:
         properties["ce_time"] = {**_WORDS, "format": "date-time", "description": "The decision's `time` (event time)."}
-    message = _message(model, "user_id" if decision else "name", DECISIONS[_tag(model)])
+    key = next(name for name in ("user_id", "name", "partition") if name in model.model_fields)
+    message = _message(model, key, DECISIONS[_tag(model)])
     message["headers"] = {"type": "object", "required": list(properties), "properties": properties}
     return message
 

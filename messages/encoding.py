@@ -43,6 +43,11 @@ def encode(topic: str, decision: Mapping[str, Any]) -> Message:
         key, identity, moment = fields["name"], f"{fields['name']}:{fields['version']}", None
     else:
         key, identity, moment = fields["user_id"], fields["id"], int(fields["time"])
+    return Message(topic, key.encode(), value, attributes(contract, identity, moment))
+
+
+def attributes(contract: type[BaseModel], identity: str, moment: int | None = None) -> tuple[tuple[str, bytes], ...]:
+    """CloudEvents 1.0 attributes as headers; `moment` in ms, where the message has a time."""
     headers = [
         ("ce_specversion", "1.0"),
         ("ce_id", identity),
@@ -52,7 +57,7 @@ def encode(topic: str, decision: Mapping[str, Any]) -> Message:
     ]
     if moment is not None:
         headers.insert(4, ("ce_time", _rfc3339(moment)))
-    return Message(topic, key.encode(), value, tuple((name, text.encode()) for name, text in headers))
+    return tuple((name, text.encode()) for name, text in headers)
 
 
 def dead_letter(refusal: Refusal) -> Message:

@@ -214,5 +214,20 @@ DECISIONS: dict[str, dict[str, Any]] = _by_type(
             "training_offset": 5_311,
             "signature": "",
         },
+        {
+            "type": "batch",
+            "partition": 3,
+            "number": 17,
+            "clock": 0,
+            "watermark": 1_767_222_000,
+            "policy": "default@4be1d0f9c3a2",
+            "market": "none",
+            "model": "scorecard-1",
+            "topics": [
+                {"topic": "purchases", "epoch": "", "begin": 40, "end": 43},
+                {"topic": "repayments", "epoch": "", "begin": 7, "end": 8},
+            ],
+            "order": "0010",
+        },
     )
 )

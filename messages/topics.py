@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from messages.inputs import BROADCAST_TOPICS, USER_TOPICS
+from messages.journal import JOURNAL
 from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, MODEL_SNAPSHOTS, TRAINING_EXAMPLES
 
 _DAY_MS = 86_400_000
+#: How long everything is kept that it takes to decide a batch again, days: no restored store may be older.
+KEPT_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,9 @@ class TopicSpec:
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_days * _DAY_MS if self.retention_days else -1),
         }
+        if self.compacted:
+            # A batch that is decided again needs the versions that it was decided with.
+            settings["min.compaction.lag.ms"] = str(KEPT_DAYS * _DAY_MS)
         if self.direction == "input":
             # Arrival is what far-future event times are held against: a producer's clock must not set it.
             settings["message.timestamp.type"] = "LogAppendTime"
@@ -44,7 +50,7 @@ def _user_keyed(name: str, direction: Literal["input", "output"], days: int) -> 
 
 
 INPUTS: tuple[TopicSpec, ...] = (
-    *(_user_keyed(name, "input", 14) for name in USER_TOPICS),
+    *(_user_keyed(name, "input", KEPT_DAYS) for name in USER_TOPICS),
     TopicSpec("market", "region", "input", 1, compacted=False, retention_days=0),
     TopicSpec("policies", "name", "input", 1, compacted=True, retention_days=0),
 )
@@ -53,6 +59,7 @@ OUTPUTS: tuple[TopicSpec, ...] = (
     # One trainer learns them in one order, and its snapshot holds one offset.
     TopicSpec(TRAINING_EXAMPLES, "user_id", "output", 1, compacted=False, retention_days=90),
     TopicSpec(DEAD_LETTERS, "original key", "output", "input", compacted=False, retention_days=30),
+    TopicSpec(JOURNAL, "partition", "output", "input", compacted=False, retention_days=90),
     TopicSpec(MODEL_SNAPSHOTS, "name", "output", 1, compacted=True, retention_days=0),
 )
 ALL_TOPICS: tuple[TopicSpec, ...] = (*INPUTS, *OUTPUTS)

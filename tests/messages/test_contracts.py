@@ -12,6 +12,7 @@ from messages.contracts import ASYNCAPI_FILE, asyncapi, export, json_schemas, re
 from messages.encoding import dead_letter, encode
 from messages.examples import DECISIONS, EVENTS
 from messages.inputs import BROADCAST_TOPICS, USER_TOPICS, Contract
+from messages.journal import JournalEntry
 from messages.outputs import DECISION_TOPICS, MODEL_SNAPSHOTS, ModelSnapshot
 from messages.topics import ALL_TOPICS
 from messages.verdict import Refusal
@@ -34,7 +35,7 @@ def test_exporting_writes_every_file(tmp_path: Path) -> None:
 
 def test_every_contract_has_a_schema_and_an_example() -> None:
     models = [model for group in (*USER_TOPICS.values(), *BROADCAST_TOPICS.values()) for model in group]
-    outputs: list[type[Contract]] = [*DECISION_TOPICS.values(), ModelSnapshot]
+    outputs: list[type[Contract]] = [*DECISION_TOPICS.values(), ModelSnapshot, JournalEntry]
     tags = {model.model_fields["type"].default for model in (*models, *outputs)}
     assert tags == set(SCHEMAS) == set(EXAMPLES)
 

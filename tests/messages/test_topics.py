@@ -1,4 +1,5 @@
 from messages.inputs import BROADCAST_TOPICS, USER_TOPICS
+from messages.journal import JOURNAL
 from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, MODEL_SNAPSHOTS
 from messages.topics import ALL_TOPICS, INPUTS, OUTPUTS, TOPIC_OF_TYPE
 
@@ -7,7 +8,7 @@ BY_NAME = {spec.name: spec for spec in ALL_TOPICS}
 
 def test_every_contract_has_a_topic_with_a_specification() -> None:
     assert [spec.name for spec in INPUTS] == [*USER_TOPICS, *BROADCAST_TOPICS]
-    assert [spec.name for spec in OUTPUTS] == [*DECISION_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS]
+    assert [spec.name for spec in OUTPUTS] == [*DECISION_TOPICS, DEAD_LETTERS, JOURNAL, MODEL_SNAPSHOTS]
     assert len(BY_NAME) == len(ALL_TOPICS)
 
 
