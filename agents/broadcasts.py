@@ -172,12 +172,13 @@ async def read_whole(consumer: Any, tps: Iterable[Any]) -> bool:
 
 async def _partitions(consumer: Any) -> list[Any]:
     """All partitions of the broadcast topics. Raises KafkaError while one of them does not exist."""
-    known = await consumer.topics()
-    lacking = [topic for topic in TOPICS if topic not in known]
+    # The consumer itself knows partitions only of topics that it reads already.
+    cluster = await consumer._client.fetch_all_metadata()
+    lacking = [topic for topic in TOPICS if not cluster.partitions_for_topic(topic)]
     if lacking:
         raise KafkaError(f"no topic {', '.join(lacking)}")
     return [
         aiokafka.TopicPartition(topic, number)
         for topic in TOPICS
-        for number in sorted(consumer.partitions_for_topic(topic))
+        for number in sorted(cluster.partitions_for_topic(topic))
     ]
