@@ -44,7 +44,7 @@ async def create_topics(settings: Settings) -> Created:
     """
     made: list[str] = []
     existed: list[str] = []
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         response = await admin.create_topics([_new_topic(spec, settings) for spec in ALL_TOPICS])
         for name, code, *message in response.topic_errors:
             if code not in (0, ALREADY_EXISTS):
@@ -56,7 +56,7 @@ async def create_topics(settings: Settings) -> Created:
 async def check_topics(settings: Settings) -> list[str]:
     """What is wrong with the topics: one sentence each, none where all is well."""
     problems = []
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         present = set(await admin.list_topics())
         described = await admin.describe_topics([spec.name for spec in ALL_TOPICS if spec.name in present])
     counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
@@ -97,7 +97,7 @@ class Publisher:
 async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
     """A publisher that waits for all in-sync replicas."""
     producer = aiokafka.AIOKafkaProducer(**settings.kafka_client_options(), acks="all", linger_ms=1)
-    async with _started(producer, settings):
+    async with started(producer, settings):
         yield Publisher(producer)
 
 
@@ -118,8 +118,8 @@ async def read_topics(
         KafkaUnavailable: when no broker answers, or a topic does not exist.
     """
     consumer = aiokafka.AIOKafkaConsumer(**settings.kafka_client_options(), enable_auto_commit=False)
-    async with _started(consumer, settings):
-        partitions = await _partitions(consumer, topics)
+    async with started(consumer, settings):
+        partitions = await topic_partitions(consumer, topics)
         consumer.assign(partitions)
         offsets = consumer.beginning_offsets if from_start else consumer.end_offsets
         for partition, start in (await offsets(partitions)).items():
@@ -145,15 +145,17 @@ async def _has_reached(
     return len(ends) == len(partitions) and all([await consumer.position(p) >= end for p, end in ends.items()])
 
 
-async def _partitions(consumer: Any, topics: Sequence[str]) -> list[aiokafka.TopicPartition]:
-    known = await consumer.topics()
-    lacking = [topic for topic in topics if topic not in known]
+async def topic_partitions(consumer: Any, topics: Sequence[str]) -> list[aiokafka.TopicPartition]:
+    """Every partition of the topics. Raises KafkaUnavailable where a topic does not exist."""
+    # The consumer itself knows partitions only of topics that it reads already.
+    cluster = await consumer._client.fetch_all_metadata()
+    lacking = [topic for topic in topics if not cluster.partitions_for_topic(topic)]
     if lacking:
         raise KafkaUnavailable(f"topic {', '.join(lacking)} does not exist: run `duewatch topics create`")
     return [
         aiokafka.TopicPartition(topic, number)
         for topic in topics
-        for number in sorted(consumer.partitions_for_topic(topic) or ())
+        for number in sorted(cluster.partitions_for_topic(topic))
     ]
 
 
@@ -166,7 +168,8 @@ def _new_topic(spec: TopicSpec, settings: Settings) -> NewTopic:
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[Any]:
+async def admin_client(settings: Settings) -> AsyncIterator[Any]:
+    """A started admin client. Raises KafkaUnavailable where no broker answers, or one refuses."""
     admin = AIOKafkaAdminClient(**settings.kafka_client_options())
     try:
         await admin.start()
@@ -178,7 +181,8 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def _started(client: Any, settings: Settings) -> AsyncIterator[None]:
+async def started(client: Any, settings: Settings) -> AsyncIterator[None]:
+    """Start a producer or consumer, and stop it. Raises KafkaUnavailable where no broker answers, or one refuses."""
     try:
         await client.start()
         yield
