@@ -4,14 +4,16 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from messages.encoding import encode
 from messages.message import Message
 from messages.outputs import MODEL_SNAPSHOTS, ModelSnapshot
-from scoring.learner import Learner
+
+if TYPE_CHECKING:
+    from scoring.learner import Learner
 
 #: Parameters under this prefix are for the trainer only.
 STATE = "state."
@@ -21,7 +23,7 @@ class Untrusted(Exception):
     """A snapshot that is not what this deployment's trainer published."""
 
 
-def snapshot_message(learner: Learner, training_offset: int, key: bytes) -> Message:
+def snapshot_message(learner: "Learner", training_offset: int, key: bytes) -> Message:
     """The learner's snapshot; `training_offset` is the next training example to learn."""
     model = learner.snapshot()
     fields: dict[str, Any] = {
@@ -55,8 +57,10 @@ def open_snapshot(value: bytes, key: bytes | None) -> ModelSnapshot:
     return snapshot
 
 
-def restore_learner(snapshot: ModelSnapshot) -> Learner:
+def restore_learner(snapshot: ModelSnapshot) -> "Learner":
     """The learner that goes on where the snapshot was taken. Raises scoring.logistic.OtherSchema for other inputs."""
+    from scoring.learner import Learner  # brings River along: 100 MB that a worker, which never learns, goes without
+
     values: dict[str, Any] = {}
     for name, numbers in snapshot.parameters.items():
         if name.startswith(STATE):
@@ -66,7 +70,7 @@ def restore_learner(snapshot: ModelSnapshot) -> Learner:
     return Learner.restore(values | {"inputs": list(snapshot.inputs)})
 
 
-def _packed(learner: Learner) -> Mapping[str, tuple[float, ...]]:
+def _packed(learner: "Learner") -> Mapping[str, tuple[float, ...]]:
     state = {name: value for name, value in learner.state().items() if name != "inputs"}
     packed = {
         STATE + name: tuple(map(float, value)) if isinstance(value, list) else (float(value),)

@@ -15,7 +15,6 @@ from mode import Service
 from agents.health import Health
 from agents.monitor import build_app
 from agents.publishing import KafkaPublisher
-from agents.trainer import Trainer
 from app.build import signing_key, worker_deps, worker_settings
 from app.health import HealthServer
 from app.settings import Settings, reveal, unknown_variables
@@ -78,6 +77,8 @@ def run_trainer(settings: Settings, every: int) -> None:
 
 
 async def _train(settings: Settings, key: bytes, every: int) -> None:
+    from agents.trainer import Trainer  # brings River along, which a worker does without
+
     registry = Registry()
     health = Health(assigned=True, broadcasts_read=True)
     options = settings.kafka_client_options()
