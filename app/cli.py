@@ -8,6 +8,7 @@ from app.commands import (
     demo,
     inspect,
     policy,
+    position,
     replay,
     sample,
     send,
@@ -40,6 +41,7 @@ for module in (demo, worker, send, tail, inspect, replay, sample, settings):
 application.add_typer(topics.commands, name="topics")
 application.add_typer(policy.commands, name="policy")
 application.add_typer(contracts.commands, name="contracts")
+application.add_typer(position.commands, name="position")
 application.add_typer(dead_letters.commands, name="dead-letters")
 
 
