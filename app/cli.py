@@ -7,6 +7,7 @@ from app.commands import (
     dead_letters,
     demo,
     inspect,
+    outbox,
     policy,
     position,
     replay,
@@ -42,6 +43,7 @@ application.add_typer(topics.commands, name="topics")
 application.add_typer(policy.commands, name="policy")
 application.add_typer(contracts.commands, name="contracts")
 application.add_typer(position.commands, name="position")
+application.add_typer(outbox.commands, name="outbox")
 application.add_typer(dead_letters.commands, name="dead-letters")
 
 

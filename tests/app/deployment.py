@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import aiokafka
-from click.testing import Result
-from typer.testing import CliRunner
+
+from typer.testing import CliRunner, Result
 
 from app.cli import application
 from app.kafka import create_topics
