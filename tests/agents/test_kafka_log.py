@@ -11,14 +11,15 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from app.embedded import Embedded
 from store.contract import Commit, Header, TopicPosition
 from tests.agents.cluster import START_MS, Cluster, cluster, event
-from tests.servers.kafka import KafkaCluster, jars
+from tests.servers.available import kafka_libraries
+from tests.servers.kafka import KafkaCluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.embedded, pytest.mark.slow]
 
 
 @pytest.fixture
 async def kafka_group(services: Embedded, tmp_path: Path) -> AsyncIterator[Cluster]:
-    kafka = KafkaCluster(tmp_path / "kafka", jars(Path.home() / ".cache" / "duewatch"))
+    kafka = KafkaCluster(tmp_path / "kafka", kafka_libraries())
     kafka.start()
     try:
         async with cluster(kafka.bootstrap, services.redis_url, "group", tmp_path) as group:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from app.embedded import child_process, free_port, stop_process
 
 POM = Path(__file__).with_name("pom.xml")
 START_SECONDS = 60.0
+#: What a broker with a full disk can still write into a file: enough to tell of it in its own log.
+TOLD_BYTES = 16_384
 
 
 class ToolMissing(Exception):
@@ -52,12 +55,20 @@ class Broker:
     port: int
     controller_port: int
     directory: Path
+    #: A second listener, which tells its clients to come to `advertised_port`, where a proxy passes them on to it.
+    behind_proxy_port: int
+    advertised_port: int
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
         """Where clients reach it."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there, paused or not."""
+        return self.process is not None and self.process.poll() is None
 
     def answers(self) -> bool:
         """Whether the listener for clients accepts connections: it opens once the broker is unfenced."""
@@ -72,12 +83,20 @@ class KafkaCluster:
     def __init__(self, directory: Path, libraries: Path, brokers: int = 1, heap_mb: int = 512) -> None:
         self.libraries = libraries
         self.heap_mb = heap_mb
-        self.brokers = [Broker(i + 1, free_port(), free_port(), directory / f"broker-{i + 1}") for i in range(brokers)]
+        self.brokers = [
+            Broker(i + 1, free_port(), free_port(), directory / f"broker-{i + 1}", free_port(), free_port())
+            for i in range(brokers)
+        ]
 
     @property
     def bootstrap(self) -> str:
         """The addresses of all brokers, comma-separated."""
         return ",".join(broker.address for broker in self.brokers)
+
+    @property
+    def proxied_bootstrap(self) -> str:
+        """The addresses at which a proxy is to stand before each broker's second listener."""
+        return ",".join(f"127.0.0.1:{broker.advertised_port}" for broker in self.brokers)
 
     def start(self) -> None:
         """Format the storage, start all brokers, and return when each accepts clients."""
@@ -85,17 +104,50 @@ class KafkaCluster:
         for broker in self.brokers:
             broker.directory.mkdir(parents=True)
             self._configure(broker)
-            self._format(broker, cluster)
+        formatting = [self._format(broker, cluster) for broker in self.brokers]
+        for process in formatting:
+            if process.wait():
+                raise RuntimeError(f"the storage of a broker could not be formatted: {process.args!r}")
         for broker in self.brokers:
             self._launch(broker)
-        for broker in self.brokers:
-            self._await(broker)
+        for number in range(len(self.brokers)):
+            self.await_broker(number)
 
     def start_broker(self, number: int) -> None:
-        """Start a stopped broker again, on its old data and ports."""
+        """Start a stopped broker again, on its old data and ports, and return when it accepts clients."""
+        self.launch_broker(number)
+        self.await_broker(number)
+
+    def launch_broker(self, number: int) -> None:
+        """Start a stopped broker again and return at once.
+
+        A child dies with the thread that started it: whoever waits in another thread launches in the main one.
+        """
+        self._launch(self.brokers[number])
+
+    def pause_broker(self, number: int) -> None:
+        """Freeze a broker: connections stay open and nothing answers."""
+        self._signal(number, signal.SIGSTOP)
+
+    def resume_broker(self, number: int) -> None:
+        """Let a frozen broker go on."""
+        self._signal(number, signal.SIGCONT)
+
+    def fill_disk_of(self, number: int) -> None:
+        """Let no file of a broker grow beyond a few KiB from now on, until it is started anew: writes fail like on a
+        full disk.
+
+        The broker finds its only log directory useless and halts by itself.
+        """
         broker = self.brokers[number]
-        self._launch(broker)
-        self._await(broker)
+        if broker.process is not None:
+            limit = (broker.directory / "broker.log").stat().st_size + TOLD_BYTES
+            resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def _signal(self, number: int, what: signal.Signals) -> None:
+        process = self.brokers[number].process
+        if process is not None:
+            process.send_signal(what)
 
     def stop_broker(self, number: int, *, kill: bool = False) -> None:
         """Shut one broker down in order, or kill it with -9."""
@@ -120,7 +172,9 @@ class KafkaCluster:
             [*command, str(broker.directory / "server.properties")], broker.directory / "broker.log"
         )
 
-    def _await(self, broker: Broker) -> None:
+    def await_broker(self, number: int) -> None:
+        """Return when a launched broker accepts clients; RuntimeError with what it printed where it does not."""
+        broker = self.brokers[number]
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if broker.answers():
@@ -131,16 +185,10 @@ class KafkaCluster:
         printed = (broker.directory / "broker.log").read_text(errors="replace")[-3000:]
         raise RuntimeError(f"broker {broker.number} did not start; it printed:\n{printed}")
 
-    def _format(self, broker: Broker, cluster: str) -> None:
+    def _format(self, broker: Broker, cluster: str) -> subprocess.Popen[bytes]:
         properties = str(broker.directory / "server.properties")
-        tool = ["java", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool", "format"]
-        subprocess.run(
-            [*tool, "--cluster-id", cluster, "--config", properties],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        tool = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool", "format"]
+        return child_process([*tool, "--cluster-id", cluster, "--config", properties], broker.directory / "format.log")
 
     def _configure(self, broker: Broker) -> None:
         copies = len(self.brokers)
@@ -150,8 +198,13 @@ class KafkaCluster:
             "process.roles": "broker,controller",
             "node.id": broker.number,
             "controller.quorum.voters": voters,
-            "listeners": f"PLAINTEXT://{broker.address},CONTROLLER://127.0.0.1:{broker.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{broker.address}",
+            "listeners": (
+                f"PLAINTEXT://{broker.address},PROXIED://127.0.0.1:{broker.behind_proxy_port},"
+                f"CONTROLLER://127.0.0.1:{broker.controller_port}"
+            ),
+            "advertised.listeners": f"PLAINTEXT://{broker.address},PROXIED://127.0.0.1:{broker.advertised_port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": broker.directory / "logs",
             "auto.create.topics.enable": "false",
