@@ -13,6 +13,8 @@ from messages.columns import Source
 #: A longer record is refused unread. The longest event that the contracts allow is about 2 kB.
 LARGEST_RECORD = 64 * 1024
 _ERRORS_SHOWN, _INPUT_SHOWN, _KEY_SHOWN = 5, 60, 60
+#: Messages go into headers and logs, so they never quote who the user is.
+_PERSONAL = "user_id"
 
 
 class Refused(StrEnum):
@@ -85,7 +87,7 @@ class Judge:
             path = detail["loc"][1:] if detail["loc"] and detail["loc"][0] in self._tags else detail["loc"]
             field = ".".join(map(str, path)) or "event"
             text = detail["msg"].removeprefix("Value error, ")
-            given = "" if detail["type"] in _WITHOUT_INPUT else f" (got {_shown(detail['input'])})"
+            given = "" if detail["type"] in _WITHOUT_INPUT else f" (got {_given(field, detail)})"
             reasons.append(f"{field}: {text}{given}")
         if len(details) > _ERRORS_SHOWN:
             reasons.append(f"and {len(details) - _ERRORS_SHOWN} more")
@@ -93,18 +95,33 @@ class Judge:
 
 
 def key_fault(key: bytes | None, field: str, expected: str) -> Fault:
-    """The fault of a record whose key is not `expected`, the value of the event's `field`."""
+    """The fault of a record whose key is not `expected`, the value of the event's `field`.
+
+    Neither is quoted where the field says who the user is.
+    """
     if not key:
         found = "is missing" if key is None else "is empty"
+    elif field == _PERSONAL:
+        found = f"of {len(key)} bytes is another"
     elif len(key) <= _KEY_SHOWN:
         found = f"is {key!r}"
     else:
         found = f"is {key[:_KEY_SHOWN]!r}... of {len(key)} bytes"
-    return Fault(Refused.KEY_MISMATCH, f"key: {found}, but {field} is {expected!r}")
+    wanted = f"must be the {field}" if field == _PERSONAL else f"{field} is {expected!r}"
+    return Fault(Refused.KEY_MISMATCH, f"key: {found}, but {wanted}")
 
 
 #: For these the input is the whole event, which the dead letter carries anyway, or the text says it already.
 _WITHOUT_INPUT = frozenset({"missing", "value_error", "union_tag_invalid", "union_tag_not_found"})
+
+
+def _given(field: str, detail: Any) -> str:
+    """What to tell of an unacceptable value: of one that may be a user's id (also under a wrong name) its kind only."""
+    value = detail["input"]
+    if field != _PERSONAL and detail["type"] != "extra_forbidden":
+        return _shown(value)
+    length = f" of {len(value)} characters" if isinstance(value, str) else ""
+    return f"{type(value).__name__}{length}"
 
 
 def _shown(value: object) -> str:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 LONGEST_TEXT = 2_000
 LARGEST_NUMBER = 1e15
+#: Operations within each other. Compiling and running go down one call or two for each, and the stack is finite.
+DEEPEST = 100
 
 Bad = NDArray[np.bool_] | None  # rows that could not be evaluated; None: none of them
 
@@ -98,16 +100,18 @@ class Condition:
 
 def formula(text: str, features: Mapping[str, int], constants: Mapping[str, float]) -> Formula:
     """Compile an expression that yields a number. Raises ExpressionError."""
-    compiler = _Compiler(features, constants)
     node = _parse(text)
+    _refuse_depth(node)
+    compiler = _Compiler(features, constants)
     run = compiler.number(node)
     return Formula(text, tuple(compiler.names), run)
 
 
 def condition(text: str, features: Mapping[str, int], constants: Mapping[str, float]) -> Condition:
     """Compile an expression that holds or not. Raises ExpressionError."""
-    compiler = _Compiler(features, constants)
     node = _parse(text)
+    _refuse_depth(node)
+    compiler = _Compiler(features, constants)
     run = compiler.truth(node)
     return Condition(text, tuple(compiler.names), compiler.thresholds, run)
 
@@ -130,6 +134,15 @@ def _parse(text: str) -> ast.expr:
         raise ExpressionError(f"column {error.offset or 1}: cannot be read: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _refuse_depth(node: ast.expr) -> None:
+    level: list[ast.AST] = [node]
+    for _ in range(DEEPEST):
+        level = [child for parent in level for child in ast.iter_child_nodes(parent)]
+        if not level:
+            return
+    raise ExpressionError(f"is nested more than {DEEPEST} deep; a long sum counts a level for each of its terms")
 
 
 def _not_finite(values: NDArray[np.float64] | np.float64) -> Bad:

@@ -16,8 +16,13 @@ from policy.source import Path, SourceError, read
 from policy.triggers import Watch, watches
 
 
+#: A text in which more is wrong is something else than a policy; to find the nearest name for each takes its time.
+MOST_PROBLEMS = 100
+_LONGEST_PROBLEM = 500
+
+
 class PolicyError(ValueError):
-    """A policy that cannot be used; `problems` are all that were found, each with its place and what was expected."""
+    """A policy that cannot be used; `problems` are those found, each with its place and what was expected."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -45,7 +50,11 @@ def load(text: str) -> Policy:
     try:
         document = Document.model_validate(plain)
     except ValidationError as error:
-        raise PolicyError([_problem(found, lines) for found in error.errors(include_url=False)]) from None
+        found = error.errors(include_url=False)
+        problems = [_problem(one, lines) for one in found[:MOST_PROBLEMS]]
+        if len(found) > MOST_PROBLEMS:
+            problems.append(f"and {len(found) - MOST_PROBLEMS} more")
+        raise PolicyError(problems) from None
     problems = [_place(path, lines) + message for path, message in contradictions(document)]
     if problems:
         raise PolicyError(problems)
@@ -80,7 +89,8 @@ def _problem(found: Any, lines: dict[Path, int]) -> str:
         message = "is missing; the field is required"
     elif found["type"] != "value_error" and isinstance(given, str | int | float | bool | None):
         message = f"{message}, found {given!r}"
-    return _place(path, lines) + message
+    problem = _place(path, lines) + message
+    return problem if len(problem) <= _LONGEST_PROBLEM else problem[:_LONGEST_PROBLEM] + "..."
 
 
 def _place(path: Path, lines: dict[Path, int]) -> str:

@@ -45,7 +45,7 @@ def test_a_tombstone_is_nothing() -> None:
         ({"value": True}, "value: Input should be a valid number (got True)"),
         ({"normal": 0}, "normal: Input should be greater than 0 (got 0)"),
         ({"indicator": "gdp"}, "indicator: Input should be 'unemployment_rate', 'delinquency_rate', 'price_index' or"),
-        ({"more": 1}, "more: Extra inputs are not permitted (got 1)"),
+        ({"more": 1}, "more: Extra inputs are not permitted (got int)"),
     ],
 )
 def test_a_bad_indicator_is_refused_with_a_precise_reason(changes: dict[str, Any], message: str) -> None:

@@ -56,7 +56,7 @@ def reason(value: bytes | None, **more: Any) -> tuple[str, str]:
         (purchase(amount=10**30), "contract", "amount: Input should be less than or equal to 4000000000"),
         (purchase(amount=None), "contract", "amount: Input should be a valid integer (got None)"),
         (purchase(amount=...), "contract", "amount: Field required"),
-        (purchase(tip=1), "contract", "tip: Extra inputs are not permitted (got 1)"),
+        (purchase(tip=1), "contract", "tip: Extra inputs are not permitted (got int)"),
         (purchase(currency="XBT"), "contract", "currency: Input should be 'AED', 'AUD'"),
         (purchase(time=0), "contract", "time: Input should be greater than or equal to 946684800000 (got 0)"),
         (purchase(time=10**15), "contract", "time: Input should be less than 4102444800000"),
@@ -82,7 +82,7 @@ def test_digits_without_end_are_refused() -> None:
 def test_a_user_id_of_10_kb_is_refused_without_repeating_it_all() -> None:
     error, message = reason(event_bytes("purchase", user_id="u" * 10_240), key=b"u" * 10_240)
     assert error == "contract"
-    assert message.startswith("user_id: String should have at most 128 characters (got 'uuuuu")
+    assert message.startswith("user_id: String should have at most 128 characters (got str of 10240")
     assert len(message) < 200
 
 
@@ -107,15 +107,29 @@ def test_a_record_above_the_size_limit_is_refused_although_its_event_is_valid() 
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        (None, "key: is missing, but user_id is 'u-1042'"),
-        (b"", "key: is empty, but user_id is 'u-1042'"),
-        (b"u-1043", "key: is b'u-1043', but user_id is 'u-1042'"),
-        (b"u-1042\x00", "key: is b'u-1042\\x00', but user_id is 'u-1042'"),
-        (b"k" * 10_240, f"key: is b'{'k' * 60}'... of 10240 bytes, but user_id is 'u-1042'"),
+        (None, "key: is missing, but must be the user_id"),
+        (b"", "key: is empty, but must be the user_id"),
+        (b"u-1043", "key: of 6 bytes is another, but must be the user_id"),
+        (b"k" * 10_240, "key: of 10240 bytes is another, but must be the user_id"),
     ],
 )
 def test_a_key_that_is_not_the_user_id_is_refused(key: bytes | None, text: str) -> None:
     assert reason(event_bytes("purchase"), key=key) == ("key-mismatch", text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_id": "u 1042"},
+        {"user_id": 1042},
+        {"user_id": ..., "userId": "u-1042"},
+        {"customer": 1042},
+        {"user_id": "u-1042", "amount": 0},
+    ],
+)
+def test_no_reason_says_who_the_user_is(changes: dict[str, Any]) -> None:
+    _, message = reason(purchase(**changes))
+    assert "1042" not in message
 
 
 def test_an_event_too_far_ahead_of_its_arrival_is_refused() -> None:

@@ -112,6 +112,9 @@ def test_an_error_in_a_part_without_features_marks_every_row() -> None:
         ("x > 1 if y > 1 else y > 2", "IfExp is not allowed"),
         ("(" * 300 + "x" + ")" * 300 + " > 1", "cannot be read"),
         ("x > 1" + " and x > 1" * 300, "has 3005 characters; expected at most 2000"),
+        ("-" * 1_900 + "x > 1", "nested more than 100 deep"),
+        ("x + " * 400 + "1 > 0", "nested more than 100 deep"),
+        ("not " * 300 + "x > 1", "nested more than 100 deep"),
         ("x\x00 > 1", "cannot be read"),
     ],
 )
