@@ -30,15 +30,15 @@ class TrainerStopped(Exception):
     """The trainer cannot go on; the message says why."""
 
 
-def run_worker(settings: Settings) -> NoReturn:
+def run_worker(settings: Settings, **replaced: Any) -> NoReturn:
     """Work until SIGINT or SIGTERM, finish the batch in hand, and leave the group; then exit with code 0.
 
-    Exits with another code when something happened that only a restart cures.
+    Exits with another code when something happened that only a restart cures. `replaced` as in `worker_deps`.
     """
     _prepare(settings)
     compile_kernels()
     registry = Registry()
-    deps = worker_deps(settings, registry)
+    deps = worker_deps(settings, registry, **replaced)
     server = HealthServer(registry, deps.health, settings.http_host, settings.http_port)
     with tempfile.TemporaryDirectory(prefix="duewatch-worker-") as scratch:
         found = worker_settings(
