@@ -89,6 +89,22 @@ class LimitView:
     forgotten: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """What one server of the store says of itself, as text under its own names; what it does not tell is missing.
+
+    `info` are its figures, `config` its settings, `refused` what the store needs and this login may not do, with the
+    server's words. Its clock is `ahead_ms` before this machine's, give or take `within_ms`.
+    """
+
+    server: str
+    info: Mapping[str, str]
+    config: Mapping[str, str]
+    refused: Mapping[str, str]
+    ahead_ms: float
+    within_ms: float
+
+
 class PartitionStore(Protocol):
     """One owner's view of one partition."""
 
@@ -139,6 +155,10 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Raise StoreUnavailable where the store does not answer."""
+        ...
+
+    async def report(self) -> list[ServerReport]:
+        """What every server that holds keys says of itself; nothing is written. Raises StoreUnavailable."""
         ...
 
     async def close(self) -> None:

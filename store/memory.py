@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from messages.message import Message
-from store.contract import Commit, Header, LimitView, Opened, StaleOwner, TopicPosition
+from store.contract import Commit, Header, LimitView, Opened, ServerReport, StaleOwner, TopicPosition
 
 
 @dataclass(slots=True)
@@ -114,6 +114,10 @@ class MemoryStore:
 
     async def ping(self) -> None:
         """Return: memory always answers."""
+
+    async def report(self) -> list[ServerReport]:
+        """Nothing: there is no server."""
+        return []
 
     async def close(self) -> None:
         """Return: there is nothing to give back, and a replay may still read what is kept."""

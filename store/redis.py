@@ -14,7 +14,16 @@ from itertools import chain
 from typing import Any
 
 from store.address import RedisAddress
-from store.contract import Commit, CorruptState, Header, LimitView, Opened, StaleOwner, StoreUnavailable
+from store.contract import (
+    Commit,
+    CorruptState,
+    Header,
+    LimitView,
+    Opened,
+    ServerReport,
+    StaleOwner,
+    StoreUnavailable,
+)
 from store.encoding import (
     decode_header,
     decode_limit,
@@ -26,6 +35,7 @@ from store.encoding import (
     encode_position,
 )
 from store.link import Command, Link, Server
+from store.report import report_of
 from store.servers import Servers
 
 __all__ = ["RedisAddress", "RedisStore"]
@@ -246,6 +256,10 @@ class RedisStore:
             raise
         for server in servers:
             await self._ask(server, (b"PING",))
+
+    async def report(self) -> list[ServerReport]:
+        """What every server that holds keys says of itself; nothing is written. Raises StoreUnavailable."""
+        return [await report_of(self._servers, server) for server in await self._servers.masters()]
 
     async def close(self) -> None:
         """Close all connections, those of the partitions' views included."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import aiokafka
-
 from typer.testing import CliRunner, Result
 
 from app.cli import application

@@ -10,7 +10,8 @@ from tests.replay.book import book_lines
 RUNNER = CliRunner()
 COMMANDS = [
     "demo", "worker", "trainer", "send", "tail", "inspect", "replay", "sample", "settings", "topics create",
-    "topics check", "policy check", "contracts export", "dead-letters list", "dead-letters replay", "position show", "position reset", "outbox show",
+    "topics check", "policy check", "contracts export", "dead-letters list", "dead-letters replay",
+    "position show", "position reset", "outbox show",
 ]  # fmt: skip
 
 

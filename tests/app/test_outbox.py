@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.embedded import embedded_services
+from messages import outputs
 from messages.encoding import attributes
 from messages.journal import JournalEntry
 from messages.message import Message
-from messages import outputs
 from telemetry.logging import pseudonym
 from tests.app.deployment import Deployment
 
