@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import aiokafka
 from aiokafka.errors import KafkaError
@@ -18,6 +18,7 @@ from agents.meters import Meters
 from agents.patience import Backoff
 from agents.snapshots import Untrusted, open_snapshot
 from decisions.in_force import InForce
+from features.market import Market
 from messages.broadcasts import parse_broadcast
 from messages.columns import Source
 from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
@@ -28,9 +29,12 @@ from scoring.logistic import Logistic, OtherSchema
 from scoring.model import Model
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 TOPICS = (*BROADCAST_TOPICS, MODEL_SNAPSHOTS)
 POLL_MS = 500
+#: Versions of each that are remembered, and how long one that is not known yet is waited for.
+MOST_VERSIONS, RECALL_SECONDS = 1_000, 10.0
 
 
 class Book:
@@ -43,6 +47,10 @@ class Book:
     def __init__(self, first: InForce, hmac_key: bytes | None, meters: Meters) -> None:
         self._first, self._hmac_key, self._meters = first, hmac_key, meters
         self.in_force = first
+        self._policies: dict[str, Policy] = {}
+        self._models: dict[str, Model] = {}
+        self._markets: dict[str, Market] = {}
+        self._remember()
 
     def apply(self, record: Any) -> None:
         """Take in one record of a broadcast topic; never raises."""
@@ -56,8 +64,22 @@ class Book:
             self._refuse(record.topic, str(error))
         if self.in_force is not before:
             now = self.in_force
+            self._remember()
             self._meters.in_force(now.policy.version, now.market.version, now.model.version)
             log.info("in force: %s, market %s, model %s", now.policy.version, now.market.version, now.model.version)
+
+    def recall(self, policy: str, market: str, model: str) -> InForce | None:
+        """What was in force under these versions; None where one of them is not known."""
+        try:
+            return InForce(self._policies[policy], self._models[model], self._markets[market])
+        except KeyError:
+            return None
+
+    def _remember(self) -> None:
+        now = self.in_force
+        _keep(self._policies, now.policy.version, now.policy)
+        _keep(self._models, now.model.version, now.model)
+        _keep(self._markets, now.market.version, now.market)
 
     def _apply_broadcast(self, record: Any) -> None:
         found = parse_broadcast(Source(record.topic, record.partition), record)
@@ -103,12 +125,20 @@ class Book:
         self._meters.broadcast_refused(topic)
 
 
+def _keep(known: dict[str, _T], version: str, part: _T) -> None:
+    """Put the newest last, and forget the oldest."""
+    known.pop(version, None)
+    known[version] = part
+    if len(known) > MOST_VERSIONS:
+        del known[next(iter(known))]
+
+
 class KafkaBroadcasts:
     """Feeds a `Book` from Kafka. `options` are what every aiokafka client of the deployment takes."""
 
     def __init__(self, options: Mapping[str, Any], book: Book, meters: Meters, health: Health) -> None:
         self._options, self._book, self._meters, self._health = options, book, meters, health
-        self._whole = asyncio.Event()
+        self._whole, self._news = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -129,6 +159,16 @@ class KafkaBroadcasts:
     def in_force(self) -> InForce:
         """What the next batch takes."""
         return self._book.in_force
+
+    async def recall(self, policy: str, market: str, model: str) -> InForce | None:
+        """What was in force under these versions; None where they do not come within a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECALL_SECONDS):
+                while (found := self._book.recall(policy, market, model)) is None:
+                    self._news.clear()
+                    await self._news.wait()
+                return found
+        return None
 
     async def _run(self) -> None:
         backoff, positions = Backoff(), dict[Any, int]()
@@ -156,6 +196,7 @@ class KafkaBroadcasts:
                 for record in records:
                     self._book.apply(record)
                 positions[tp] = records[-1].offset + 1
+                self._news.set()
             if not self._whole.is_set() and await read_whole(consumer, tps):
                 self._whole.set()
                 self._health.broadcasts_read = True

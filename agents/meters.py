@@ -51,6 +51,14 @@ class Meters(Protocol):
         """A commit was refused because somebody else moved the partition."""
         ...
 
+    def restored(self, batches: int) -> None:
+        """Batches that the store had forgotten were decided again as the journal tells."""
+        ...
+
+    def journal_broken(self) -> None:
+        """Batches that the store had forgotten could not be decided again as they were."""
+        ...
+
     def partitions(self, owned: int) -> None:
         """Partitions owned after a rebalance."""
         ...
@@ -102,6 +110,12 @@ class SilentMeters:
         """Do nothing."""
 
     def stale_owner(self) -> None:
+        """Do nothing."""
+
+    def restored(self, batches: int) -> None:
+        """Do nothing."""
+
+    def journal_broken(self) -> None:
         """Do nothing."""
 
     def partitions(self, owned: int) -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a partition gets to finish the batch in hand before it is cancelled.
 GRACE = 5.0
+#: Bytes of a partition that are fetched ahead. A worker reads eight topics of each of its partitions.
+FETCH_BYTES = 256 * 1024
 #: Seconds that Faust gets to stop after a failure, then the process ends without it.
 LAST_RESORT = 20.0
 EXIT_FAILED = 70
@@ -69,6 +71,7 @@ class Monitor:
         await self._end_all()
         self._logs.forget()
         await self._deps.broadcasts.stop()
+        await self._deps.journal.stop()
         await self._deps.publisher.stop()
         await self._deps.store.close()
 
@@ -94,8 +97,9 @@ class Monitor:
         health, consumer = self._deps.health, self._app.consumer
         health.assigned, health.starting = True, set(numbers)
         self._deps.meters.partitions(len(numbers))
+        share = self._deps.share(max(len(numbers), 1))
         for number in numbers:
-            partition = Partition(number, self._deps, consumer, self._logs, self.fail)
+            partition = Partition(number, share, consumer, self._logs, self.fail)
             self._partitions[number] = partition
             self._tasks[number] = asyncio.create_task(partition.live(), name=f"partition {number}")
 
@@ -217,6 +221,7 @@ def build_app(settings: WorkerSettings, deps: Deps) -> WorkerApp:
         topic_allow_declare=False,
         table_standby_replicas=1,  # Faust's own assignor keeps a user's topics together; 0 would switch it off
         consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES,
         broker_session_timeout=settings.session_timeout,
         broker_rebalance_timeout=max(settings.session_timeout, 2 * GRACE),
         broker_heartbeat_interval=settings.session_timeout / 6,

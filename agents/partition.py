@@ -1,21 +1,25 @@
 """One partition's life: publish what a predecessor left, then decide, commit, publish and acknowledge batches."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from aiokafka.errors import KafkaError
 
 from agents.alignment import Batch
 from agents.inbox import Feed, Inbox
+from agents.journal import JournalBroken, decoded_batch, lost_entries
 from agents.patience import Backoff, until_stored
-from agents.ports import Deps
+from agents.ports import Deps, InForce
 from agents.starts import LogFacts, starting_offsets
 from agents.transport import RecordBatch, Revoked
 from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
+from messages.journal import JOURNAL, JournalEntry, journal_message
 from messages.message import Message
 from store.contract import Commit, Header, StaleOwner, StoreUnavailable, TopicPosition
 from store.projection import limit_views
@@ -49,10 +53,11 @@ class Partition:
         self._deps, self._feed, self._logs = deps, feed, logs
         self._fail = fail
         self._view = deps.store.partition(number)
-        self._residents = deps.residents(self._view)
+        self._residents = deps.residents(self._view, deps.resident_records)
         self._inbox = Inbox(number, feed, deps.meters, deps.batch_size)
         self._sources: dict[str, Source] = {}
         self._held = _Held(Header(), {}, {})
+        self._journal = 0  # an offset of the journal that is not after the entry of the next commit
         self._stopping = False
 
     # --- called by the monitor
@@ -102,9 +107,11 @@ class Partition:
     async def _own(self) -> None:
         await self._deps.broadcasts.read()
         opened = await self._stored(self._view.open)
-        await self._deps.publisher.publish(opened.outbox)
-        await self._project(opened.outbox)
         self._held = _Held(opened.header, dict(opened.position), dict(opened.position))
+        self._journal = opened.header.journal
+        await self._publish(opened.outbox)
+        await self._project(opened.outbox)
+        await self._restore()
         await self._begin()
         self._deps.health.starting.discard(self.number)
         while not self._stopping:
@@ -113,6 +120,43 @@ class Partition:
                 await self._handle(batch)
             elif self._deps.time_mode == "clock" and self._inbox.caught_up:
                 await self._tick()
+
+    async def _restore(self) -> None:
+        """Decide again, as they were, the batches that the journal knows and the store has forgotten."""
+        backoff, restored = Backoff(), 0
+        while not self._stopping:
+            entries = await self._deps.journal.entries(self.number, self._journal)
+            lost = lost_entries(entries, self._held.header.commits, self._held.position)
+            if not lost:
+                break
+            log.warning("partition %d: the store has forgotten %d batches: deciding them again", self.number, len(lost))
+            try:
+                async with contextlib.aclosing(self._deps.journal.records(self.number, lost)) as batches:
+                    async for entry, records in batches:
+                        await self._repeat(entry, records)
+                        restored += 1
+            except JournalBroken as broken:
+                log.critical("partition %d: what was decided may be decided otherwise: %s", self.number, broken)
+                self._deps.meters.journal_broken()
+                break
+            except KafkaError as error:
+                log.warning("partition %d: cannot be restored yet, trying again: %r", self.number, error)
+                self._deps.meters.retried("broker")
+                await backoff.wait()
+        if restored:
+            log.warning("partition %d: %d batches restored", self.number, restored)
+            self._deps.meters.restored(restored)
+
+    async def _repeat(self, entry: JournalEntry, records: Mapping[str, Sequence[Any]]) -> None:
+        """Decide a batch as the journal tells it. Raises JournalBroken."""
+        in_force = await self._deps.broadcasts.recall(entry.policy, entry.market, entry.model)
+        if in_force is None:
+            raise JournalBroken(f"one of {entry.policy}, market {entry.market} and model {entry.model} is not known")
+        self._held.position = {piece.topic: TopicPosition(piece.begin, piece.epoch) for piece in entry.topics}
+        batch = decoded_batch(entry, records, self._deps.decoder)
+        until = self._reach(batch.events, entry.clock, in_force)
+        due = await self._stored(lambda: self._view.due(until, _ALL))
+        await self._decide(batch, entry.clock, due, in_force, repeated=True)
 
     async def _begin(self) -> None:
         topics = list(USER_TOPICS)
@@ -145,25 +189,25 @@ class Partition:
     async def _tick(self) -> None:
         """Timers without events: only the clock moves."""
         clock = self._deps.clock_ms()
-        until = self._reach(Events.empty(), clock)
+        until = self._reach(Events.empty(), clock, self._deps.broadcasts.in_force())
         if await self._stored(lambda: self._view.due(until, 1)):
             await self._apply(Batch(Events.empty(), [], {}, 0), clock)
 
     async def _apply(self, batch: Batch, clock: int) -> None:
         """Decide and commit `batch`; in parts where more timers come due within it than fit into one commit."""
-        most = self._deps.batch_size
-        until = self._reach(batch.events, clock)
+        most, in_force = self._deps.batch_size, self._deps.broadcasts.in_force()
+        until = self._reach(batch.events, clock, in_force)
         due = await self._stored(lambda: self._view.due(until, most + 1))
         if len(due) <= most:
-            await self._decide(batch, clock, due)
+            await self._decide(batch, clock, due, in_force)
         elif len(batch.events) > 1:
             for half in batch.halves():
                 await self._apply(half, clock if half.positions is batch.positions else 0)
         else:
-            await self._fire_until(until)
-            await self._decide(batch, clock, await self._stored(lambda: self._view.due(until, most)))
+            await self._fire_until(until, in_force)
+            await self._decide(batch, clock, await self._stored(lambda: self._view.due(until, most)), in_force)
 
-    async def _fire_until(self, until: int) -> None:
+    async def _fire_until(self, until: int, in_force: InForce) -> None:
         """Fire timers in their order, as many at once as fit, before the one event that makes them all due."""
         most = self._deps.batch_size
         while True:
@@ -178,18 +222,21 @@ class Partition:
             if not due:  # more than fit in a single second
                 low += 1
                 due = await self._stored(lambda: self._view.due(low, _ALL))  # noqa: B023
-            lateness = self._deps.broadcasts.in_force().policy.terms.allowed_lateness
-            await self._decide(Batch(Events.empty(), [], {}, 0), (low + lateness) * 1000, due)
+            lateness = in_force.policy.terms.allowed_lateness
+            for start in range(0, len(due), most):
+                part = due[start : start + most]
+                await self._decide(Batch(Events.empty(), [], {}, 0), (low + lateness) * 1000, part, in_force)
 
-    def _reach(self, events: Events, clock: int) -> int:
+    def _reach(self, events: Events, clock: int, in_force: InForce) -> int:
         """The watermark after `events`, seconds: timers up to there come due."""
         newest = max(int(events.columns["time"].max()) if len(events) else 0, clock // 1000)
-        return max(self._held.header.watermark, newest - self._deps.broadcasts.in_force().policy.terms.allowed_lateness)
+        return max(self._held.header.watermark, newest - in_force.policy.terms.allowed_lateness)
 
-    async def _decide(self, batch: Batch, clock: int, due: list[str]) -> None:
+    async def _decide(
+        self, batch: Batch, clock: int, due: list[str], in_force: InForce, *, repeated: bool = False
+    ) -> None:
         deps, events, held = self._deps, batch.events, self._held
         begun = asyncio.get_running_loop().time()
-        in_force = deps.broadcasts.in_force()
         rows = await self._stored(lambda: self._residents.rows([*events.users, *due]))
         events.columns["row"] = rows[: len(events)]
         records = self._residents.records
@@ -200,26 +247,31 @@ class Partition:
 
         touched, retired = outcome.touched, np.asarray(outcome.retired, np.uint32)
         names = self._residents.users_of(touched)
+        header = Header(
+            watermark=outcome.watermark,
+            clock=clock,
+            policy=in_force.policy.version,
+            market=in_force.market.version,
+            model=in_force.model.version,
+            commits=held.header.commits + 1,
+            journal=self._journal,
+        )
+        position = _moved(held.position, batch.positions)
         commit = Commit(
-            header=Header(
-                watermark=outcome.watermark,
-                clock=clock,
-                policy=in_force.policy.version,
-                market=in_force.market.version,
-                model=in_force.model.version,
-                commits=held.header.commits + 1,
-            ),
-            position=_moved(held.position, batch.positions),
+            header=header,
+            position=position,
             timers=dict(zip(names, records["next_timer"][touched].tolist(), strict=True)),
             records=self._residents.packed(touched),
             retired=self._residents.users_of(retired),
-            outbox=tuple(outcome.decisions),
+            outbox=(self._entry(header, position, events), *outcome.decisions),
         )
         await self._commit(commit)
         self._residents.forget(retired)
         deps.reached("committed")
         seconds = asyncio.get_running_loop().time() - begun
-        await deps.publisher.publish(commit.outbox)
+        offset = await self._publish(commit.outbox)
+        if not repeated:  # a repeated entry lies behind others that are still to be repeated
+            self._journal = offset
         deps.reached("published")
         # Counted only now: who sees an event accounted for finds what it led to in the topics.
         duplicates = int(np.count_nonzero(outcome.disposition == 0))
@@ -230,6 +282,29 @@ class Partition:
             deps.meters.answered(max(0, deps.clock_ms() - batch.arrived_ms) / 1000)
         batch.acknowledge()
         deps.reached("acknowledged")
+
+    def _entry(self, header: Header, position: Mapping[str, TopicPosition], events: Events) -> Message:
+        """What the journal tells of a batch that goes from the position held to this one."""
+        ranges = {
+            topic: (at.epoch, self._held.position[topic].next_offset, at.next_offset) for topic, at in position.items()
+        }
+        versions = (header.policy, header.market, header.model)
+        return journal_message(
+            self.number, header.commits, header.clock, header.watermark, versions, ranges, events
+        )  # fmt: skip
+
+    async def _publish(self, outbox: Sequence[Message]) -> int:
+        """Publish the outbox of a commit, its journal entry first: no decision is seen that could be decided otherwise.
+
+        Were both sent at once, a decision might get through and the entry be lost, and then the store its commit.
+        Returns the offset of the entry.
+        """
+        offset = 0
+        for entry in (message for message in outbox if message.topic == JOURNAL):
+            offset = await self._deps.publisher.record(entry, self.number)
+            self._deps.reached("journaled")
+        await self._deps.publisher.publish([message for message in outbox if message.topic != JOURNAL])
+        return offset
 
     async def _project(self, outbox: Sequence[Message]) -> None:
         views = limit_views(outbox)

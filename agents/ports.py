@@ -1,8 +1,8 @@
 """What a worker is put together from; `app` gives it, tests replace parts of it."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from agents.meters import Meters, SilentMeters
 from agents.publishing import Publisher
 from messages.columns import Events, Source
 from messages.decoding import Decoded, RawRecord
+from messages.journal import JournalEntry
 from messages.message import Message
 from messages.verdict import Refusal
 from store.contract import PartitionStore, Store
@@ -89,6 +90,31 @@ class Broadcasts(Protocol):
 
     def in_force(self) -> InForce:
         """What the next batch takes."""
+        ...
+
+    async def recall(self, policy: str, market: str, model: str) -> InForce | None:
+        """What was in force under these versions; None where one of them is not known any more."""
+        ...
+
+
+class Journal(Protocol):
+    """`agents.journal.KafkaJournal`."""
+
+    async def entries(self, partition: int, since: int) -> list[JournalEntry]:
+        """All entries of a partition from this offset of its journal on; entries may repeat themselves."""
+        ...
+
+    def records(
+        self, partition: int, entries: Sequence[JournalEntry]
+    ) -> AsyncGenerator[tuple[JournalEntry, dict[str, list[Any]]], None]:
+        """Each of `entries`, which follow on each other, with its records by topic.
+
+        Raises JournalBroken and KafkaError.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect."""
         ...
 
 
@@ -177,6 +203,10 @@ class Residents(Protocol):
         ...
 
 
+#: A partition may decide so many events at once however many others the worker owns: less would not be worth a commit.
+SMALLEST_SHARE = 250
+
+
 def now_ms() -> int:
     """Milliseconds since 1970, by this machine's clock."""
     return time.time_ns() // 1_000_000
@@ -191,15 +221,16 @@ class Deps:
     """A worker's parts.
 
     `reached` hears the named points of a batch's
-    way: "dead-letters", "decided", "committed", "published", "acknowledged".
+    way: "dead-letters", "decided", "committed", "journaled", "published", "acknowledged".
     """
 
     store: Store
-    residents: Callable[[PartitionStore], Residents]
+    residents: Callable[[PartitionStore, int], Residents]
     decoder: Decoder
     decide: Decide
     broadcasts: Broadcasts
     publisher: Publisher
+    journal: Journal
     dead_letter: Callable[[Refusal], Message]
     meters: Meters = field(default_factory=SilentMeters)
     health: Health = field(default_factory=Health)
@@ -207,4 +238,13 @@ class Deps:
     reached: Callable[[str], None] = _nothing
     time_mode: Literal["clock", "event"] = "clock"
     batch_size: int = 8_000
+    resident_records: int = 24_000
     tick_seconds: float = 1.0
+
+    def share(self, partitions: int) -> "Deps":
+        """What one of so many partitions of a worker gets: memory is bounded per worker, whatever it owns."""
+        return replace(
+            self,
+            batch_size=max(self.batch_size // partitions, min(self.batch_size, SMALLEST_SHARE)),
+            resident_records=max(self.resident_records // partitions, 1),
+        )

@@ -31,6 +31,10 @@ class Publisher(Protocol):
         """Return once all of them are delivered, in order."""
         ...
 
+    async def record(self, entry: Message, partition: int) -> int:
+        """Deliver a journal entry to this partition of its topic; returns an offset that is not after it."""
+        ...
+
 
 class KafkaPublisher:
     """Publishes with acks=all, and tries again for as long as the broker is away.
@@ -67,6 +71,25 @@ class KafkaPublisher:
             if waiting:
                 self._meters.retried("broker")
                 await backoff.wait()
+
+    async def record(self, entry: Message, partition: int) -> int:
+        """Deliver a journal entry to this partition of its topic; returns the offset that it got."""
+        backoff = Backoff()
+        while True:
+            try:
+                delivered = await self._producer.send_and_wait(
+                    entry.topic, entry.value, key=entry.key, partition=partition, headers=list(entry.headers)
+                )
+            except MessageSizeTooLargeError:
+                raise
+            except KafkaError as error:
+                log.warning("not recorded, trying again: %r", error)
+                self._meters.retried("broker")
+            else:
+                offset: int = delivered.offset
+                self._meters.published(entry.topic, 1)
+                return offset
+            await backoff.wait()
 
     async def _deliver(self, messages: Sequence[Message]) -> int:
         """How many of the messages, from the first on, the broker has."""

@@ -1,10 +1,10 @@
 """The composition root of a worker: settings become its parts, and tests put others in their place."""
 
-from collections.abc import Callable
 from typing import Any
 
 from agents.broadcasts import Book, KafkaBroadcasts
 from agents.health import Health
+from agents.journal import KafkaJournal
 from agents.meters import Meters
 from agents.monitor import WorkerSettings
 from agents.ports import Deps
@@ -13,16 +13,10 @@ from app.core import decoder, first_in_force
 from app.settings import Settings, reveal
 from decisions.decide import decide
 from messages.encoding import dead_letter
-from store.contract import PartitionStore
 from store.redis import RedisStore
 from store.residents import Residents
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
-
-
-def residents(settings: Settings) -> Callable[[PartitionStore], Residents]:
-    """Makes each partition's memory of records."""
-    return lambda view: Residents(view, settings.residents)
 
 
 def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps:
@@ -38,16 +32,18 @@ def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps
     book = Book(first_in_force(settings), signing_key(settings), meters)
     parts: dict[str, Any] = {
         "store": RedisStore(settings.redis_address()),
-        "residents": residents(settings),
+        "residents": Residents,
         "decoder": decoder(settings),
         "decide": decide,
         "broadcasts": KafkaBroadcasts(options, book, meters, health),
         "publisher": KafkaPublisher(options, meters),
+        "journal": KafkaJournal(options, meters),
         "dead_letter": dead_letter,
         "meters": meters,
         "health": health,
         "time_mode": settings.time_mode,
         "batch_size": settings.batch_size,
+        "resident_records": settings.residents,
     }
     return Deps(**(parts | replaced))
 

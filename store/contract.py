@@ -36,7 +36,8 @@ class Header:
     """What holds for the partition as a whole.
 
     `watermark` is in seconds of event time (0: none yet), `clock` the time in milliseconds that the newest batch took
-    for now (0: event time only), `policy`, `market` and `model` the versions in force, `commits` a running number.
+    for now (0: event time only), `policy`, `market` and `model` the versions in force, `commits` a running number, and
+    `journal` an offset of the partition's journal that is not after its entry.
     """
 
     watermark: int = 0
@@ -45,6 +46,7 @@ class Header:
     market: str = ""
     model: str = ""
     commits: int = 0
+    journal: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class _StoredHeader(msgspec.Struct, array_like=True, frozen=True):
     market: str
     model: str
     commits: int
+    journal: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -32,9 +33,16 @@ _message_decoder = msgspec.msgpack.Decoder(tuple[str, bytes | None, bytes, tuple
 
 def encode_header(header: Header) -> bytes:
     """Encode a header."""
-    return _encoder.encode(
-        (FORM, header.watermark, header.clock, header.policy, header.market, header.model, header.commits)
+    fields = (
+        header.watermark,
+        header.clock,
+        header.policy,
+        header.market,
+        header.model,
+        header.commits,
+        header.journal,
     )
+    return _encoder.encode((FORM, *fields))
 
 
 def decode_header(stored: bytes, where: str) -> Header:
@@ -46,7 +54,8 @@ def decode_header(stored: bytes, where: str) -> Header:
         found = msgspec.convert(fields, _StoredHeader)
     except (msgspec.DecodeError, ValueError) as error:
         raise CorruptState(f"{where}: cannot be read: {error}") from error
-    return Header(found.watermark, found.clock, found.policy, found.market, found.model, found.commits)
+    versions = (found.policy, found.market, found.model)
+    return Header(found.watermark, found.clock, *versions, found.commits, found.journal)
 
 
 def encode_position(position: TopicPosition) -> bytes:

@@ -61,6 +61,14 @@ class PrometheusMeters:
         """A commit was refused because somebody else moved the partition."""
         self._registry.add(metrics.COMMITS, result="stale")
 
+    def restored(self, batches: int) -> None:
+        """Batches that the store had forgotten were decided again as the journal tells."""
+        self._registry.add(metrics.RESTORED, batches, result="same")
+
+    def journal_broken(self) -> None:
+        """Batches that the store had forgotten could not be decided again as they were."""
+        self._registry.add(metrics.RESTORED, result="otherwise")
+
     def partitions(self, owned: int) -> None:
         """Partitions owned after a rebalance."""
         self._registry.set(metrics.PARTITIONS_OWNED, owned)

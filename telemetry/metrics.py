@@ -71,6 +71,12 @@ DECISION_DELAY = _histogram(
 PARTITIONS_OWNED = _gauge("partitions_owned", "partition", "Partitions that this worker works on.")
 LAG = _gauge("lag_records", "record", "Records of the log that no batch has taken yet.", "topic", "partition")
 COMMITS = _counter("commits", "commit", "Atomic commits of a partition by result: done or stale.", "result")
+RESTORED = _counter(
+    "restored_batches",
+    "batch",
+    "Batches that the store had forgotten: decided again from the journal with the same outcome, or perhaps otherwise.",
+    "result",
+)
 HELD_BACK = _counter("held_back", "wait", "Waits of other topics for unread records of this one.", "topic")
 REWINDS = _counter("rewinds", "rewind", "Fetches sought back so that no record is skipped.", "topic")
 SKIPPED = _counter(

@@ -1,7 +1,7 @@
 """One partition on a log in memory: the real partition, inbox, decoder and memory store, without Kafka."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from agents.partition import Partition
 from agents.transport import FOREVER, RecordBatch
 from messages.decoding import Record
 from messages.inputs import USER_TOPICS
+from messages.journal import JOURNAL, JournalEntry, journal_entry
 from messages.message import Message
 from store.contract import Store
 from tests.agents.cluster import START_MS, event
@@ -21,8 +22,8 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Journal:
-    """A publisher that remembers, and dies where it is told to."""
+class Published:
+    """A publisher that remembers, and the journal that it keeps."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -38,6 +39,10 @@ class Journal:
         self.messages.extend(messages)
         self.published()
 
+    async def record(self, entry: Message, partition: int) -> int:
+        self.messages.append(entry)
+        return len(self.of(JOURNAL)) - 1
+
     def of(self, topic: str) -> list[Message]:
         return [message for message in self.messages if message.topic == topic]
 
@@ -47,21 +52,34 @@ class Bench:
 
     def __init__(self, store: Store, **changes: Any) -> None:
         self.store, self.changes = store, changes
-        self.records: dict[str, list[Record]] = {topic: [] for topic in USER_TOPICS}
-        self.journal = Journal()
+        self.records_of: dict[str, list[Record]] = {topic: [] for topic in USER_TOPICS}
+        self.published = Published()
         self.failures: list[BaseException] = []
         self.first = dict.fromkeys(USER_TOPICS, 0)
 
     def send(self, topic: str, user: str, number: int, second: int) -> None:
-        log = self.records[topic]
+        log = self.records_of[topic]
         at_ms = START_MS + second * 1000
         log.append(Record(event(topic, user, number, at_ms), user.encode(), len(log), at_ms))
 
     def send_bytes(self, topic: str, value: bytes) -> None:
-        self.records[topic].append(Record(value, b"u1", len(self.records[topic])))
+        self.records_of[topic].append(Record(value, b"u1", len(self.records_of[topic])))
+
+    # --- the journal's side
+
+    async def entries(self, partition: int, since: int) -> list[JournalEntry]:
+        return [journal_entry(message.value) for message in self.published.of(JOURNAL)[since:]]
+
+    async def records(
+        self, partition: int, entries: Sequence[JournalEntry]
+    ) -> AsyncGenerator[tuple[JournalEntry, dict[str, list[Any]]], None]:
+        for entry in entries:
+            yield entry, {piece.topic: self.records_of[piece.topic][piece.begin : piece.end] for piece in entry.topics}
+
+    # --- the test's side
 
     def owner(self, **changes: Any) -> "Owner":
-        return Owner(self, {"publisher": self.journal, **self.changes, **changes})
+        return Owner(self, {"publisher": self.published, "journal": self, **self.changes, **changes})
 
 
 class Owner:
@@ -73,7 +91,7 @@ class Owner:
         self._next: dict[str, int] = {}
         self._ticket = 0
         self._moved = asyncio.Event()
-        bench.journal.published = self._moved.set
+        bench.published.published = self._moved.set
         self.deps = deps(bench.store, {}, tick_seconds=0.01, **changes)
         self.partition = Partition(0, self.deps, self, self, self._fail)
         self.task = asyncio.create_task(self.partition.live())
@@ -89,10 +107,10 @@ class Owner:
         return dict.fromkeys(topics, EPOCH)
 
     async def bounds(self, *_: Any) -> dict[str, tuple[int, int]]:
-        return {topic: (self._bench.first[topic], len(log)) for topic, log in self._bench.records.items()}
+        return {topic: (self._bench.first[topic], len(log)) for topic, log in self._bench.records_of.items()}
 
     async def end_beyond(self, topic: str, partition: int, offset: int) -> int:
-        return len(self._bench.records[topic])
+        return len(self._bench.records_of[topic])
 
     async def begin(self, partition: int, offsets: Mapping[str, int]) -> int:
         self._ticket += 1
@@ -104,7 +122,7 @@ class Owner:
         self._next = {}
 
     def unread(self, topic: str, partition: int) -> int:
-        return len(self._bench.records[topic]) - self._next.get(topic, 0)
+        return len(self._bench.records_of[topic]) - self._next.get(topic, 0)
 
     def seen_ms(self, topic: str, partition: int) -> int:
         return FOREVER
@@ -115,7 +133,7 @@ class Owner:
     def feed(self) -> None:
         """Hand over everything that is in the logs."""
         for topic, start in self._next.items():
-            records = self._bench.records[topic][start:]
+            records = self._bench.records_of[topic][start:]
             if records:
                 batch = RecordBatch(topic, 0, start, start + len(records), records, self._ticket)
                 self._next[topic] = batch.end
@@ -140,7 +158,7 @@ class Owner:
 
     async def finished(self) -> None:
         """Return once everything that was handed over is acknowledged, or the owner has ended."""
-        wanted = {f"{topic}/{len(log)}" for topic, log in self._bench.records.items() if log}
+        wanted = {f"{topic}/{len(log)}" for topic, log in self._bench.records_of.items() if log}
         await self.until(lambda: wanted <= set(self.acknowledged))
 
     async def stop(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.journal import KafkaJournal
+from agents.meters import SilentMeters
 from agents.ports import Deps
 from agents.publishing import KafkaPublisher
 from features.record import RECORD
@@ -45,11 +47,16 @@ class Versions:
     def in_force(self) -> Any:
         return self.now
 
+    async def recall(self, policy: str, market: str, model: str) -> Any:
+        now = self.now
+        known = (policy, market, model) == (now.policy.version, now.market.version, now.model.version)
+        return now if known else None
+
 
 class PlainResidents:
     """Every user stays resident; records are stored as they lie in memory."""
 
-    def __init__(self, view: PartitionStore) -> None:
+    def __init__(self, view: PartitionStore, _most: int) -> None:
         self._view = view
         self.clear()
 
@@ -154,9 +161,7 @@ def deps(store: Store, options: Mapping[str, Any], **changes: Any) -> Deps:
         "time_mode": "event",
     }
     parts.update(changes)
-    meters = {"meters": parts["meters"]} if "meters" in parts else {}
-    if "publisher" not in parts:
-        from agents.meters import SilentMeters
-
-        parts["publisher"] = KafkaPublisher(options, meters.get("meters", SilentMeters()))
+    silent = parts.get("meters", SilentMeters())
+    parts.setdefault("publisher", KafkaPublisher(options, silent))
+    parts.setdefault("journal", KafkaJournal(options, silent))
     return Deps(**parts)

@@ -9,6 +9,7 @@ import pytest
 
 from agents.health import Health
 from features.record import RECORD
+from messages.journal import JOURNAL
 from messages.message import Message
 from store.contract import (
     Commit,
@@ -110,21 +111,21 @@ async def test_events_of_several_topics_are_decided_in_order_of_event_time() -> 
     await owner.finished()
     await owner.stop()
     expected = ["repayments/0", "purchases/0", "repayments/1", "purchases/1", "repayments/2"]
-    assert causes(bench.journal.of("warnings")) == expected
+    assert causes(bench.published.of("warnings")) == expected
     assert bench.failures == []
 
 
-@pytest.mark.parametrize("point", ["dead-letters", "decided", "committed", "published", "acknowledged"])
+@pytest.mark.parametrize("point", ["dead-letters", "decided", "committed", "journaled", "published", "acknowledged"])
 async def test_a_death_at_any_point_loses_nothing_and_applies_nothing_twice(point: str) -> None:
     bench = Bench(MemoryStore(), batch_size=2)
     fill(bench)
     await bench.owner(reached=dies_at(point, times=2)).died()
     owner = bench.owner()
-    await owner.until(lambda: len(set(causes(bench.journal.of("warnings")))) == 6)
+    await owner.until(lambda: len(set(causes(bench.published.of("warnings")))) == 6)
     await owner.stop()
     assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
-    values: dict[str, set[Any]] = {cause: set() for cause in causes(bench.journal.of("warnings"))}
-    for message in bench.journal.of("warnings"):
+    values: dict[str, set[Any]] = {cause: set() for cause in causes(bench.published.of("warnings"))}
+    for message in bench.published.of("warnings"):
         values.setdefault(json.loads(message.value)["cause"], set()).add((message.value, message.headers))
     assert len(values) == 6
     assert all(len(different) == 1 for different in values.values())
@@ -134,12 +135,13 @@ async def test_the_next_owner_publishes_what_was_committed_and_never_published()
     bench = Bench(MemoryStore())
     fill(bench)
     await bench.owner(reached=dies_at("committed")).died()
-    assert bench.journal.of("warnings") == []
-    left = list((await bench.store.partition(0).open()).outbox)
+    assert bench.published.of("warnings") == []
+    entry, *left = (await bench.store.partition(0).open()).outbox
+    assert entry.topic == JOURNAL
     owner = bench.owner()
-    await owner.until(lambda: len(bench.journal.of("warnings")) == 6)
+    await owner.until(lambda: len(bench.published.of("warnings")) == 6)
     await owner.stop()
-    assert bench.journal.of("warnings") == left
+    assert bench.published.of("warnings") == left
 
 
 async def test_the_next_owner_projects_limits_that_were_committed_and_never_projected() -> None:
@@ -151,7 +153,7 @@ async def test_the_next_owner_projects_limits_that_were_committed_and_never_proj
     await view.open()
     await view.commit(Commit(header=Header(commits=1), position={}, outbox=(message,)))
     owner = bench.owner()
-    await owner.until(lambda: bench.journal.of("limit-adjustments") == [message])
+    await owner.until(lambda: bench.published.of("limit-adjustments") == [message])
     await owner.stop()
     assert await bench.store.limit_of("u") == LimitView(
         "u", 70, frozen=True, grade="C", default_probability=0.5, version=3
@@ -174,8 +176,8 @@ async def test_a_stale_owner_publishes_nothing_and_goes_on_behind_the_other() ->
     owner = bench.owner(reached=overtake)
     await owner.until(lambda: len(owner.acknowledged) == 2)
     await owner.stop()
-    assert causes(bench.journal.of("warnings")) == ["repayments/0", "purchases/1", "repayments/1"]
-    assert Counter(causes(bench.journal.of("warnings"))).most_common(1)[0][1] == 1
+    assert causes(bench.published.of("warnings")) == ["repayments/0", "purchases/1", "repayments/1"]
+    assert Counter(causes(bench.published.of("warnings"))).most_common(1)[0][1] == 1
 
 
 def drive(call: Any) -> Any:
@@ -197,7 +199,7 @@ async def test_a_commit_whose_fate_is_unknown_is_made_once(fault: str) -> None:
     await owner.stop()
     assert "stale_owner" not in notes.calls
     assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
-    assert len(causes(bench.journal.of("warnings"))) == 6
+    assert len(causes(bench.published.of("warnings"))) == 6
     assert bench.failures == []
 
 
@@ -244,12 +246,12 @@ async def test_dead_letters_are_published_before_the_commit_and_block_nothing() 
     bench.send_bytes("purchases", b"{not json")
     bench.send("purchases", "u1", 1, 1)
     await bench.owner(reached=dies_at("dead-letters")).died()
-    assert [message.value for message in bench.journal.messages] == [b"{not json"]
+    assert [message.value for message in bench.published.messages] == [b"{not json"]
     owner = bench.owner()
     await owner.finished()
     await owner.stop()
     assert await counts(bench, "u1") == [2]
-    assert len(set(bench.journal.of("dead-letters"))) == 1
+    assert len(set(bench.published.of("dead-letters"))) == 1
 
 
 async def test_a_due_timer_fires_before_the_event_that_makes_it_due_is_behind_it() -> None:
@@ -259,7 +261,7 @@ async def test_a_due_timer_fires_before_the_event_that_makes_it_due_is_behind_it
     owner = bench.owner()
     await owner.finished()
     await owner.stop()
-    timers = [json.loads(message.value) for message in bench.journal.of("warnings") if b"timer" in message.value]
+    timers = [json.loads(message.value) for message in bench.published.of("warnings") if b"timer" in message.value]
     assert timers == [{"user": "u1", "timer": START + 1}]
 
 
@@ -273,7 +275,7 @@ async def test_more_timers_than_fit_into_one_commit_fire_in_their_order() -> Non
         await owner.finished()
         await owner.stop()
         assert bench.failures == []
-        return [message.value for message in bench.journal.of("warnings") if b"timer" in message.value]
+        return [message.value for message in bench.published.of("warnings") if b"timer" in message.value]
 
     whole, parts = await fired(8_000), await fired(3)
     assert len(whole) == 25
@@ -288,7 +290,7 @@ async def test_more_timers_in_one_second_than_fit_into_one_commit_all_fire() -> 
     owner = bench.owner()
     await owner.finished()
     await owner.stop()
-    assert sum(b"timer" in message.value for message in bench.journal.of("warnings")) == 7
+    assert sum(b"timer" in message.value for message in bench.published.of("warnings")) == 7
 
 
 async def test_the_clock_fires_timers_without_events_once_everything_is_read() -> None:
@@ -297,9 +299,9 @@ async def test_the_clock_fires_timers_without_events_once_everything_is_read() -
     bench.send("purchases", "u1", 0, 0)
     owner = bench.owner()
     await owner.finished()
-    assert not any(b"timer" in message.value for message in bench.journal.messages)
+    assert not any(b"timer" in message.value for message in bench.published.messages)
     clock += 2 * LATENESS * 1000
-    await owner.until(lambda: any(b"timer" in message.value for message in bench.journal.messages))
+    await owner.until(lambda: any(b"timer" in message.value for message in bench.published.messages))
     await owner.stop()
     header = (await bench.store.partition(0).open()).header
     assert (header.clock, header.watermark) == (clock, clock // 1000 - LATENESS)
@@ -325,7 +327,7 @@ async def test_a_position_beyond_the_log_stops_the_worker_and_acknowledges_nothi
     owner = bench.owner()
     await owner.finished()
     await owner.stop()
-    bench.records["purchases"].clear()
+    bench.records_of["purchases"].clear()
     again = bench.owner()
     await again.task
     assert again.acknowledged == []
@@ -357,7 +359,7 @@ async def test_a_partition_that_was_taken_away_can_be_owned_again() -> None:
     await second.finished()
     await second.stop()
     assert await counts(bench, "u0", "u1", "u2") == [4, 4, 4]
-    assert len(set(causes(bench.journal.of("warnings")))) == 12
+    assert len(set(causes(bench.published.of("warnings")))) == 12
 
 
 async def test_what_is_decided_does_not_depend_on_the_batch_size() -> None:
@@ -373,7 +375,7 @@ async def test_what_is_decided_does_not_depend_on_the_batch_size() -> None:
         await owner.finished()
         await owner.stop()
         assert bench.failures == []
-        return bench.journal.of("warnings")
+        return bench.published.of("warnings")
 
     one, seven, many = await published(1), await published(7), await published(8_000)
     assert sum(b"timer" in message.value for message in many) > 20
@@ -393,7 +395,7 @@ async def test_a_commit_of_unknown_fate_is_given_up_when_somebody_else_has_moved
     owner = bench.owner(meters=_Notes(overtake))
     await owner.until(lambda: len(owner.acknowledged) == 2)
     await owner.stop()
-    assert causes(bench.journal.of("warnings")) == ["repayments/0", "purchases/1", "repayments/1"]
+    assert causes(bench.published.of("warnings")) == ["repayments/0", "purchases/1", "repayments/1"]
 
 
 async def test_losing_the_partition_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from messages.outputs import TRAINING_EXAMPLES
 from scoring.inputs import INPUTS
 from scoring.learner import Learner
 from scoring.logistic import Logistic
-from tests.agents.bench import Journal
+from tests.agents.bench import Published
 
 KEY = b"a key of the deployment"
 
@@ -43,8 +43,8 @@ def learned(examples: int) -> Learner:
     return learner
 
 
-def trainer(journal: Journal, every: int = 10) -> Trainer:
-    return Trainer({}, journal, KEY, every)
+def trainer(published: Published, every: int = 10) -> Trainer:
+    return Trainer({}, published, KEY, every)
 
 
 def test_a_snapshot_gives_back_the_model_and_the_learner() -> None:
@@ -71,32 +71,32 @@ def test_a_snapshot_is_not_trusted_without_the_key_that_signed_it(key: bytes | N
 
 
 async def test_a_trainer_publishes_after_every_so_many_examples_and_says_how_far_it_learned() -> None:
-    journal, rng = Journal(), np.random.default_rng(1)
-    teacher = trainer(journal)
+    published, rng = Published(), np.random.default_rng(1)
+    teacher = trainer(published)
     for offset in range(25):
         await teacher.learn(example(offset, rng))
-    offsets = [open_snapshot(message.value, KEY).training_offset for message in journal.messages]
+    offsets = [open_snapshot(message.value, KEY).training_offset for message in published.messages]
     assert offsets == [10, 20]
 
 
 async def test_a_restarted_trainer_repeats_nothing_and_ends_where_an_undisturbed_one_does() -> None:
     records = [example(offset, np.random.default_rng(offset)) for offset in range(30)]
-    journal, undisturbed = Journal(), Journal()
-    first, second, whole = trainer(journal), trainer(journal), trainer(undisturbed)
+    published, undisturbed = Published(), Published()
+    first, second, whole = trainer(published), trainer(published), trainer(undisturbed)
     for record in records[:14]:
         await first.learn(record)
-    for message in journal.messages:
+    for message in published.messages:
         second._take(message.value)
     assert second.offset == 10
     for record in records[second.offset :]:
         await second.learn(record)
     for record in records:
         await whole.learn(record)
-    assert journal.messages == undisturbed.messages
+    assert published.messages == undisturbed.messages
 
 
 async def test_an_example_that_cannot_be_read_is_passed_over() -> None:
-    teacher = trainer(Journal(), every=1)
+    teacher = trainer(Published(), every=1)
     await teacher.learn(Record(b"{not json", b"u1", 0))
     assert (teacher.offset, teacher.learner.examples) == (1, 0)
 
