@@ -1,6 +1,7 @@
 """The one trainer: learns matured labels in the order of their topic, and publishes signed snapshots.
 
-A snapshot holds the offset up to which it has learned, so a restarted trainer repeats nothing. It runs once per
+A snapshot holds the offset up to which it has learned, so a restarted trainer repeats nothing. An example that was
+published twice is learned once: what a partition's new owner publishes again has the id that it had. The trainer runs once per
 deployment; a second one would publish the same snapshots from the same examples, and the newest offset wins.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 
 import aiokafka
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from agents.broadcasts import read_whole
@@ -23,6 +25,8 @@ from scoring.logistic import OtherSchema
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
+#: Newest examples whose ids are known: repeats come minutes after the first, when a worker or a store was lost.
+REMEMBERED = 100_000
 
 
 class Trainer:
@@ -35,6 +39,7 @@ class Trainer:
         self._options, self._publisher, self._key, self._every = options, publisher, key, every
         self.learner = Learner()
         self.offset = 0  # the next example to learn
+        self._ids: dict[str, None] = {}  # of the newest examples, in their order
         self._since = 0  # examples learned since the newest snapshot
 
     async def run(self) -> None:
@@ -46,11 +51,11 @@ class Trainer:
             examples = aiokafka.TopicPartition(TRAINING_EXAMPLES, 0)
             consumer.assign([examples])
             first = (await consumer.beginning_offsets([examples]))[examples]
-            consumer.seek(examples, max(first, self.offset))
+            consumer.seek(examples, max(first, self.offset - REMEMBERED))
             while True:
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
-                        await self.learn(record)
+                        await self.read(record)
         finally:
             await consumer.stop()
 
@@ -64,15 +69,27 @@ class Trainer:
                 for record in records:
                     self._take(record.value)
 
-    async def learn(self, record: Any) -> None:
-        """Learn one record of `training-examples`, and publish a snapshot when one is due."""
-        self.offset = record.offset + 1
+    async def read(self, record: Any) -> None:
+        """Learn one record of `training-examples`, and publish a snapshot when one is due.
+
+        One from before the newest snapshot, or with an id that came before, is only remembered.
+        """
+        known = record.offset < self.offset
+        self.offset = max(self.offset, record.offset + 1)
         try:
             example = TrainingExample.model_validate_json(record.value or b"")
             vector = np.array([example.inputs[name] for name in INPUTS])
         except (ValidationError, KeyError) as error:
             log.error("%s, offset %d: not learned: %s", TRAINING_EXAMPLES, record.offset, error)
             return
+        known |= example.id in self._ids
+        self._ids[example.id] = None
+        if len(self._ids) > REMEMBERED:
+            del self._ids[next(iter(self._ids))]
+        if not known:
+            await self._learn(example, vector)
+
+    async def _learn(self, example: TrainingExample, vector: NDArray[np.float64]) -> None:
         self.learner.learn(vector, example.label, example.scored_time)
         self._since += 1
         if self._since >= self._every:

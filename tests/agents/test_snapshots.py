@@ -74,7 +74,7 @@ async def test_a_trainer_publishes_after_every_so_many_examples_and_says_how_far
     published, rng = Published(), np.random.default_rng(1)
     teacher = trainer(published)
     for offset in range(25):
-        await teacher.learn(example(offset, rng))
+        await teacher.read(example(offset, rng))
     offsets = [open_snapshot(message.value, KEY).training_offset for message in published.messages]
     assert offsets == [10, 20]
 
@@ -84,20 +84,38 @@ async def test_a_restarted_trainer_repeats_nothing_and_ends_where_an_undisturbed
     published, undisturbed = Published(), Published()
     first, second, whole = trainer(published), trainer(published), trainer(undisturbed)
     for record in records[:14]:
-        await first.learn(record)
+        await first.read(record)
     for message in published.messages:
         second._take(message.value)
     assert second.offset == 10
     for record in records[second.offset :]:
-        await second.learn(record)
+        await second.read(record)
     for record in records:
-        await whole.learn(record)
+        await whole.read(record)
+    assert published.messages == undisturbed.messages
+
+
+async def test_an_example_that_is_published_twice_is_learned_once_also_after_a_restart() -> None:
+    records = [example(offset, np.random.default_rng(offset)) for offset in range(30)]
+    again = [Record(record.value, record.key, 30 + record.offset) for record in records[5:]]
+    published, undisturbed = Published(), Published()
+    first, second, whole = trainer(published), trainer(published), trainer(undisturbed)
+    for record in [*records, *again[:5]]:
+        await first.read(record)
+    for message in published.messages:
+        second._take(message.value)
+    for record in [*records, *again]:
+        await second.read(record)
+    for record in records:
+        await whole.read(record)
+    assert first.learner.examples == second.learner.examples == 30
+    assert second.learner.state() == whole.learner.state()
     assert published.messages == undisturbed.messages
 
 
 async def test_an_example_that_cannot_be_read_is_passed_over() -> None:
     teacher = trainer(Published(), every=1)
-    await teacher.learn(Record(b"{not json", b"u1", 0))
+    await teacher.read(Record(b"{not json", b"u1", 0))
     assert (teacher.offset, teacher.learner.examples) == (1, 0)
 
 
