@@ -1,8 +1,8 @@
 """The one trainer: learns matured labels in the order of their topic, and publishes signed snapshots.
 
 A snapshot holds the offset up to which it has learned, so a restarted trainer repeats nothing. An example that was
-published twice is learned once: what a partition's new owner publishes again has the id that it had. The trainer runs once per
-deployment; a second one would publish the same snapshots from the same examples, and the newest offset wins.
+published twice is learned once: what a partition's new owner publishes again has the id that it had. The trainer runs
+once per deployment; a second one would publish the same snapshots from the same examples, and the newest offset wins.
 """
 
 import logging
