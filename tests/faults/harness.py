@@ -1,0 +1,205 @@
+"""One run: servers, a group of workers, the stream, the faults, and at the end the oracle."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from app.kafka import create_topics
+from app.settings import Settings, load_settings
+from features.kernel import compile_kernels
+from tests.faults.applied import Lagging, until_applied
+from tests.faults.findings import Findings
+from tests.faults.group import Group
+from tests.faults.inflict import Chaos
+from tests.faults.oracle import compare
+from tests.faults.proxy import Proxy
+from tests.faults.report import Report
+from tests.faults.schedule import LONG_LENGTHS, SHORT_LENGTHS, plan
+from tests.faults.sender import Sender
+from tests.faults.stream import Stream
+from tests.servers.kafka import KafkaCluster
+from tests.servers.redis import RedisServers
+
+READY_SECONDS = 180.0
+DAY_MS = 86_400_000
+#: Event time begins here where no clock is heeded.
+HISTORY_MS = 1_700_000_000_000
+HISTORY_DAYS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What to do. `faults` are the kinds to choose from; with `once` each comes once, then the run ends."""
+
+    duration: float
+    events: int
+    seed: int
+    brokers: int
+    workers: int
+    partitions: int
+    redis: Literal["single", "cluster"]
+    time_mode: Literal["clock", "event"]
+    every: tuple[float, float]
+    users: int
+    faults: tuple[str, ...]
+    short: bool = False
+    sample: int = 2_000
+
+
+async def run(wanted: Run, directory: Path, libraries: Path, say: Callable[[str], None]) -> Report:
+    """Everything; the servers' and workers' files are in `directory`."""
+    report = Report(command=_command(wanted), seed=wanted.seed)
+    kafka = KafkaCluster(directory / "kafka", libraries, wanted.brokers)
+    servers = RedisServers(directory / "redis", cluster=wanted.redis == "cluster")
+    try:
+        say(f"starting {wanted.brokers} broker(s) and Redis ({wanted.redis}); logs: {directory}")
+        kafka.start()
+        servers.start()
+        compile_kernels()  # the workers find them in the cache
+        settings = _settings(wanted, kafka, servers)
+        await create_topics(settings)
+        async with _proxies(kafka) as proxies:
+            group = Group(settings, directory, wanted.workers, kafka.proxied_bootstrap)
+            lengths = SHORT_LENGTHS if wanted.short else LONG_LENGTHS
+            chaos = Chaos(random.Random(wanted.seed), group, kafka, servers, proxies, lengths)
+            try:
+                await _under_faults(wanted, settings, group, chaos, report, say)
+            finally:
+                group.close()
+            _count(report, group, chaos)
+        if not report.problems:
+            say("comparing with the oracle")
+            report.findings = await compare(settings, sample=wanted.sample)
+    finally:
+        servers.close()
+        kafka.stop()
+    return report
+
+
+async def _under_faults(
+    wanted: Run, settings: Settings, group: Group, chaos: Chaos, report: Report, say: Callable[[str], None]
+) -> None:
+    group.look_after()
+    group.restarts = 0
+    group.start_trainer()
+    sender = Sender(settings.kafka_bootstrap, _stream(wanted), wanted.events / wanted.duration)
+    async with _background(group.supervise()), _background(chaos.take_snapshots()):
+        await group.ready(READY_SECONDS)
+        say(f"{wanted.workers} workers are ready; {sender.rate:,.0f} records/s, a fault every {wanted.every} s")
+        begun = time.monotonic()
+        sending = asyncio.create_task(sender.run())
+        try:
+            await _inflict(wanted, chaos, sending, say)
+            await sending
+        finally:
+            sending.cancel()
+        report.sent, report.seconds = sender.sent.total(), time.monotonic() - begun
+        say(f"{report.sent:,} records sent; waiting until all are applied")
+        begun = time.monotonic()
+        try:
+            await until_applied(settings, say)
+        except Lagging as lagging:
+            report.problems.append(str(lagging))
+        report.settling = time.monotonic() - begun
+    await group.stop()
+
+
+async def _inflict(wanted: Run, chaos: Chaos, sending: "asyncio.Task[None]", say: Callable[[str], None]) -> None:
+    """One fault after the other: the next one begins after a random while, or when the one before is over."""
+    rng, begun = random.Random(wanted.seed), time.monotonic()
+    for kind in plan(rng, wanted.faults):
+        pause = asyncio.create_task(asyncio.sleep(rng.uniform(*wanted.every)))
+        await asyncio.wait({pause, sending}, return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():  # failed, or all is sent
+            pause.cancel()
+            return
+        at = time.monotonic() - begun
+        if at >= wanted.duration:
+            await pause
+            return
+        await chaos.inflict(kind)
+        took = time.monotonic() - begun - at
+        say(
+            f"{at:6.0f} s  {kind}"
+            + (f", {took:.0f} s" if took >= 1 else "")
+            + (f": {chaos.problem}" * bool(chaos.problem))
+        )
+
+
+def _count(report: Report, group: Group, chaos: Chaos) -> None:
+    report.faults, report.missed = chaos.inflicted, chaos.missed
+    report.restarts, report.exits, report.crashes = group.restarts, group.exits, group.crashes
+    report.rebalances = group.rebalances()
+    report.rewinds = group.counted("duewatch_rewinds_total")
+    report.stale_commits = group.counted("duewatch_commits_total", result="stale")
+    report.retries = group.counted("duewatch_retries_total")
+
+
+def _settings(wanted: Run, kafka: KafkaCluster, servers: RedisServers) -> Settings:
+    return load_settings(
+        kafka_bootstrap=kafka.bootstrap,
+        redis_url=servers.url,
+        redis_cluster=servers.cluster,
+        partitions=wanted.partitions,
+        replication=wanted.brokers,
+        time_mode=wanted.time_mode,
+        session_timeout=6.0,
+        hmac_key=secrets.token_hex(16),
+        http_port=0,
+        log_level="info",
+    )
+
+
+def _stream(wanted: Run) -> Stream:
+    if wanted.time_mode == "event":
+        return Stream(wanted.seed, wanted.users, HISTORY_MS, wanted.events, HISTORY_DAYS * DAY_MS)
+    now = time.time_ns() // 1_000_000
+    return Stream(wanted.seed, wanted.users, now, wanted.events, int(wanted.duration * 1000))
+
+
+def _command(wanted: Run) -> str:
+    return (
+        f"python -m tests.faults --duration {wanted.duration:.0f}s --events {wanted.events} --seed {wanted.seed} "
+        f"--brokers {wanted.brokers} --workers {wanted.workers} --partitions {wanted.partitions} "
+        f"--redis {wanted.redis} --time-mode {wanted.time_mode}{' --short' * wanted.short}"
+    )
+
+
+@contextlib.asynccontextmanager
+async def _proxies(kafka: KafkaCluster) -> AsyncIterator[list[Proxy]]:
+    proxies = [Proxy(broker.advertised_port, broker.behind_proxy_port) for broker in kafka.brokers]
+    try:
+        for proxy in proxies:
+            await proxy.start()
+        yield proxies
+    finally:
+        for proxy in proxies:
+            await proxy.stop()
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work for ever meanwhile; its failure is raised at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def to_terminal(text: str) -> None:
+    """A line with the time of day."""
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stdout.flush()
+
+
+__all__ = ["Findings", "Run", "run", "to_terminal"]
