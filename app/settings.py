@@ -78,9 +78,13 @@ class Settings(BaseSettings):
         None, description="Policy in force at the start; the shipped default if not given."
     )
     batch_size: int = Field(
-        8_000, ge=1, le=100_000, description="Most records of a partition that are decided at once."
+        8_000, ge=1, le=100_000, description="Most records that a worker decides at once; its partitions share them."
     )
-    residents: int = Field(50_000, ge=1, description="Most user records that a partition keeps in memory.")
+    residents: int = Field(
+        24_000,
+        ge=1,
+        description="Most user records (3 kB each) that a worker keeps in memory; its partitions share them.",
+    )
     session_timeout: float = Field(
         45.0, ge=6, le=300, description="Seconds without a heartbeat after which Kafka gives a worker's work to others."
     )

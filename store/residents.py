@@ -12,7 +12,6 @@ from store.contract import CorruptState, PartitionStore
 
 #: Numpy copies records field by field; as opaque items of the same size they move ten times as fast.
 _OPAQUE = np.dtype(f"V{RECORD.itemsize}")
-_FIRST_ROWS = 1_024
 #: Row numbers from here on stand for unknown users until they are loaded.
 _UNKNOWN = 1 << 31
 _NEVER_EVICTED = np.iinfo(np.uint32).max
@@ -32,7 +31,7 @@ class _RowOf(dict[str, int]):
 
 
 class Residents:
-    """A growing, then bounded array of records with one row per user; the least recently used are forgotten first.
+    """An array of records with one row per user; where it is full, the least recently used are forgotten.
 
     A batch is everything between two calls of `packed`: rows given out in it stay where they are, because they may
     have been changed and not been committed. A batch with more than `capacity` users makes the array larger than that.
@@ -62,7 +61,9 @@ class Residents:
 
     def clear(self) -> None:
         """Forget everybody, as when the partition was lost."""
-        self._records = np.zeros(min(_FIRST_ROWS, self._capacity), RECORD)
+        # Zeroed memory is given page by page as it is first written to: rows that are not used yet cost nothing, and
+        # nothing is ever copied into a larger array.
+        self._records = np.zeros(self._capacity, RECORD)
         self._used = np.full(len(self._records), _NEVER_EVICTED, np.uint32)
         self._row_of = _RowOf()
         self._names: list[str] = []
@@ -146,9 +147,8 @@ class Residents:
             self.forget(candidates[oldest].astype(np.uint32))
 
     def _grow(self, needed: int) -> None:
-        size = max(needed, min(2 * len(self._records), self._capacity))
-        records = np.zeros(size, RECORD)
-        used = np.full(size, _NEVER_EVICTED, np.uint32)
+        records = np.zeros(needed, RECORD)
+        used = np.full(needed, _NEVER_EVICTED, np.uint32)
         records.view(_OPAQUE)[: len(self._records)] = self._records.view(_OPAQUE)
         used[: len(self._used)] = self._used
         self._records, self._used = records, used
