@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from messages.encoding import encode
 from messages.message import Message
 from messages.outputs import MODEL_SNAPSHOTS, ModelSnapshot
@@ -49,10 +47,11 @@ def open_snapshot(value: bytes, key: bytes | None) -> ModelSnapshot:
         raise Untrusted("there is no key to check snapshots with (DUEWATCH_HMAC_KEY)")
     try:
         snapshot = ModelSnapshot.model_validate_json(value)
-    except ValidationError as error:
+        unsigned = encode(MODEL_SNAPSHOTS, snapshot.model_dump() | {"signature": ""})
+    except ValueError as error:  # also a number that JSON does not know
         raise Untrusted(f"no model snapshot: {error}") from error
-    unsigned = encode(MODEL_SNAPSHOTS, snapshot.model_dump() | {"signature": ""})
-    if not hmac.compare_digest(snapshot.signature, _signature(unsigned.value, key)):
+    # As bytes: texts that are not ASCII cannot be compared in constant time.
+    if not hmac.compare_digest(snapshot.signature.encode(), _signature(unsigned.value, key).encode()):
         raise Untrusted(f"{snapshot.version}: the signature is not by this deployment's key")
     return snapshot
 

@@ -64,6 +64,22 @@ def test_a_snapshot_that_was_changed_is_not_trusted(changed: str) -> None:
         open_snapshot(json.dumps(fields).encode(), KEY)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"signature":"', b'"signature":"\xc3\xa9'), (b'"training_offset":3', b'"training_offset":NaN')]
+)
+def test_a_snapshot_that_cannot_even_be_compared_is_not_trusted(old: bytes, new: bytes) -> None:
+    value = snapshot_message(learned(3), 3, KEY).value
+    with pytest.raises(Untrusted):
+        open_snapshot(value.replace(old, new), KEY)
+
+
+def test_a_parameter_that_is_no_number_is_not_trusted() -> None:
+    value = snapshot_message(learned(3), 3, KEY).value
+    start = value.index(b'"intercept":[') + len(b'"intercept":[')
+    with pytest.raises(Untrusted):
+        open_snapshot(value[:start] + b"NaN" + value[value.index(b"]", start) :], KEY)
+
+
 @pytest.mark.parametrize("key", [b"another key", None])
 def test_a_snapshot_is_not_trusted_without_the_key_that_signed_it(key: bytes | None) -> None:
     with pytest.raises(Untrusted):
