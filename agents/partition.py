@@ -96,9 +96,13 @@ class Partition:
         self._inbox.progressed()
 
     def deliver(self, batch: RecordBatch, acknowledge: Callable[[], None]) -> None:
-        """Take in a hand-over of the transport; one that was meant for an earlier start is dropped."""
+        """Take in a hand-over of the transport; one that was meant for an earlier start is dropped.
+
+        Raises TooManyRefused.
+        """
         if self._inbox.expects(batch):
             decoded = self._deps.decoder.decode(self._sources[batch.topic], batch.records)
+            self._deps.refusals.check(batch.topic, [record.offset for record in batch.records], decoded.refused)
             self._inbox.add(batch, decoded, acknowledge)
             self._deps.meters.fetched(batch.topic, len(batch.records))
 

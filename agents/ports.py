@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agents.health import Health
 from agents.meters import Meters, SilentMeters
 from agents.publishing import Publisher
+from agents.refusals import DeadLetterLimit
 from messages.columns import Events, Source
 from messages.decoding import Decoded, RawRecord
 from messages.journal import JournalEntry
@@ -235,6 +236,7 @@ class Deps:
     meters: Meters = field(default_factory=SilentMeters)
     health: Health = field(default_factory=Health)
     clock_ms: Callable[[], int] = now_ms
+    refusals: DeadLetterLimit = field(default_factory=DeadLetterLimit)
     reached: Callable[[str], None] = _nothing
     time_mode: Literal["clock", "event"] = "clock"
     batch_size: int = 8_000

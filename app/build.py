@@ -9,6 +9,7 @@ from agents.meters import Meters
 from agents.monitor import WorkerSettings
 from agents.ports import Deps
 from agents.publishing import KafkaPublisher
+from agents.refusals import DeadLetterLimit
 from app.core import decoder, first_in_force
 from app.settings import Settings, reveal
 from decisions.decide import decide
@@ -39,6 +40,7 @@ def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps
         "publisher": KafkaPublisher(options, meters),
         "journal": KafkaJournal(options, meters),
         "dead_letter": dead_letter,
+        "refusals": DeadLetterLimit(settings.dead_letter_share, settings.dead_letter_window),
         "meters": meters,
         "health": health,
         "time_mode": settings.time_mode,

@@ -85,6 +85,18 @@ class Settings(BaseSettings):
         ge=1,
         description="Most user records (3 kB each) that a worker keeps in memory; its partitions share them.",
     )
+    dead_letter_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="A worker stops where more than this share of a topic's last records is refused; 1: never.",
+    )
+    dead_letter_window: int = Field(
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="How many of a topic's records, over all partitions of a worker, count as last.",
+    )
     session_timeout: float = Field(
         45.0, ge=6, le=300, description="Seconds without a heartbeat after which Kafka gives a worker's work to others."
     )
