@@ -7,7 +7,7 @@ from typing import Any
 
 import aiokafka
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from agents.identity import topic_identities
 from app.kafka import POLL_MS, KafkaUnavailable, admin_client, started, topic_partitions
@@ -15,6 +15,8 @@ from app.settings import Settings
 
 #: Seconds within which every partition's leader must have answered a fetch.
 LOOK_SECONDS = 10.0
+#: How often a coordinator of the group is asked for, and the seconds in between.
+COORDINATOR_ATTEMPTS, COORDINATOR_SECONDS = 10, 0.5
 
 Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
@@ -110,7 +112,14 @@ async def group_state(settings: Settings) -> Group:
         KafkaUnavailable: when no broker answers, or the group has no coordinator.
     """
     async with admin_client(settings) as admin:
-        (response,) = await admin.describe_consumer_groups([settings.group])
+        for attempt in range(COORDINATOR_ATTEMPTS):
+            try:
+                (response,) = await admin.describe_consumer_groups([settings.group])
+                break
+            except GroupCoordinatorNotAvailableError:  # at the first question ever it is only about to be chosen
+                if attempt == COORDINATOR_ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(COORDINATOR_SECONDS)
     ((error, _name, state, _type, _protocol, members, *_),) = response.groups
     if error:
         raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: group {settings.group}: error {error}")

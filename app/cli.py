@@ -6,6 +6,7 @@ from app.commands import (
     contracts,
     dead_letters,
     demo,
+    doctor,
     inspect,
     outbox,
     policy,
@@ -37,7 +38,7 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (demo, worker, send, tail, inspect, replay, sample, settings):
+for module in (demo, worker, send, tail, inspect, replay, sample, settings, doctor):
     module.register(application)
 application.add_typer(topics.commands, name="topics")
 application.add_typer(policy.commands, name="policy")
