@@ -8,9 +8,11 @@ from app.commands import (
     demo,
     doctor,
     inspect,
+    limits,
     outbox,
     policy,
     position,
+    repartition,
     replay,
     sample,
     send,
@@ -38,12 +40,13 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (demo, worker, send, tail, inspect, replay, sample, settings, doctor):
+for module in (demo, worker, send, tail, inspect, replay, sample, settings, doctor, repartition):
     module.register(application)
 application.add_typer(topics.commands, name="topics")
 application.add_typer(policy.commands, name="policy")
 application.add_typer(contracts.commands, name="contracts")
 application.add_typer(position.commands, name="position")
+application.add_typer(limits.commands, name="limits")
 application.add_typer(outbox.commands, name="outbox")
 application.add_typer(dead_letters.commands, name="dead-letters")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -23,6 +24,7 @@ from app.exposition import Sample, total
 from app.inspection import load_records
 from app.kafka import create_topics, partition_of, read_topics
 from app.sending import Sent, send_files
+from app.settings import Settings
 from features.catalogue import FEATURES, INDEX
 from features.market import Market
 from features.reading import read
@@ -31,6 +33,7 @@ from messages.outputs import DECISION_TOPICS
 from policy.policy import load_default
 from replay.engine import replay
 from samples.taiwan import chosen_ids, outcomes, subset
+from store.contract import LimitView
 from store.redis import RedisStore
 from tests.oracle.naive import features_of
 from tests.replay.book import SAMPLE, Collected, batches, engine
@@ -158,6 +161,25 @@ async def test_the_projection_shows_the_limit_that_was_set_last(ran: Ran) -> Non
         assert view is not None
         assert (view.limit, view.version) == (message["new_limit"], message["limit_version"])
     await store.close()
+
+
+def test_limits_that_redis_lost_are_written_anew_from_the_topic(ran: Ran) -> None:
+    settings = ran.service.settings
+    users = sorted({event["user_id"] for event in ran.events if not _defect(event)})
+    before = asyncio.run(_limits(settings, users))
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.delete(*[f"limit:{user}" for user in users[::2]])
+    said = _invoke(ran, "limits", "rebuild", "--redis", settings.redis_url)
+    assert f"the limits of {len(users)} users are in Redis" in said
+    assert asyncio.run(_limits(settings, users)) == before
+
+
+async def _limits(settings: Settings, users: list[str]) -> list[LimitView | None]:
+    store = RedisStore(settings.redis_address())
+    try:
+        return [await store.limit_of(user) for user in users]
+    finally:
+        await store.close()
 
 
 def _invoke(ran: Ran, *arguments: str) -> str:
