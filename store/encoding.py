@@ -14,6 +14,8 @@ from store.contract import CorruptState, Header, LimitView, TopicPosition
 
 #: Raised when a stored form changes its meaning; a form greater than this one is refused.
 FORM = 1
+#: Digits of the greatest signed 64-bit number.
+_LONGEST_OFFSET = 19
 
 
 class _StoredHeader(msgspec.Struct, array_like=True, frozen=True):
@@ -52,7 +54,7 @@ def decode_header(stored: bytes, where: str) -> Header:
         if isinstance(fields, list) and fields and isinstance(fields[0], int) and fields[0] > FORM:
             raise CorruptState(f"{where}: form {fields[0]} was written by a newer version; this one reads up to {FORM}")
         found = msgspec.convert(fields, _StoredHeader)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptState(f"{where}: cannot be read: {error}") from error
     versions = (found.policy, found.market, found.model)
     return Header(found.watermark, found.clock, *versions, found.commits, found.journal)
@@ -69,7 +71,7 @@ def decode_position(stored: bytes, where: str) -> TopicPosition:
         offset, _, epoch = stored.decode().partition(" ")
     except UnicodeDecodeError as error:
         raise CorruptState(f"{where}: cannot be read: {error}") from error
-    if not (offset.isascii() and offset.isdecimal()):
+    if not (offset.isascii() and offset.isdecimal() and len(offset) <= _LONGEST_OFFSET):
         raise CorruptState(f"{where}: is not an offset: {stored!r}")
     return TopicPosition(int(offset), epoch)
 

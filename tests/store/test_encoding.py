@@ -63,6 +63,17 @@ def test_a_header_cut_short_is_called_corrupt(header: Header, data: st.DataObjec
         decode_header(stored[:end], "here")
 
 
+@pytest.mark.parametrize("stored", [b"9" * 5_000, b"9" * 20, b"-1", b"1.0", b""])
+def test_a_position_that_is_no_offset_is_called_corrupt(stored: bytes) -> None:
+    with pytest.raises(CorruptState):
+        decode_position(stored, "here")
+
+
+def test_a_header_of_lists_within_lists_is_called_corrupt() -> None:
+    with pytest.raises(CorruptState):
+        decode_header(b"\x91" * 5_000, "here")
+
+
 def test_a_header_of_a_newer_form_is_refused_with_the_reason() -> None:
     stored = msgspec.msgpack.encode([FORM + 1, {"everything": "else"}])
     with pytest.raises(CorruptState, match="newer version"):
