@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,15 +113,12 @@ async def group_state(settings: Settings) -> Group:
         KafkaUnavailable: when no broker answers, or the group has no coordinator.
     """
     async with admin_client(settings) as admin:
-        for attempt in range(COORDINATOR_ATTEMPTS):
-            try:
+        for _ in range(COORDINATOR_ATTEMPTS):
+            with suppress(GroupCoordinatorNotAvailableError):
                 (response,) = await admin.describe_consumer_groups([settings.group])
-                break
-            except GroupCoordinatorNotAvailableError:  # at the first question ever it is only about to be chosen
-                if attempt == COORDINATOR_ATTEMPTS - 1:
-                    raise
-                await asyncio.sleep(COORDINATOR_SECONDS)
-    ((error, _name, state, _type, _protocol, members, *_),) = response.groups
-    if error:
-        raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: group {settings.group}: error {error}")
-    return Group(state, len(members))
+                ((error, _name, state, _type, _protocol, members, *_rest),) = response.groups
+                if not error:
+                    return Group(state, len(members))
+            # At the first question ever the coordinator is only about to be chosen.
+            await asyncio.sleep(COORDINATOR_SECONDS)
+    raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: group {settings.group} has no coordinator")

@@ -11,7 +11,7 @@ RUNNER = CliRunner()
 COMMANDS = [
     "demo", "worker", "trainer", "send", "tail", "inspect", "replay", "sample", "settings", "topics create",
     "topics check", "policy check", "contracts export", "dead-letters list", "dead-letters replay",
-    "position show", "position reset", "outbox show", "doctor",
+    "position show", "position reset", "outbox show", "doctor", "repartition",
 ]  # fmt: skip
 
 
