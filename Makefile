@@ -1,7 +1,7 @@
 # Duewatch. `make` alone lists the targets; nothing but make and Python 3.11, 3.12 or 3.13 is needed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test verify-book check contracts dashboards secrets lock python-version clean
+.PHONY: help setup demo test fuzz verify-book check contracts dashboards secrets lock python-version clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,11 @@ setup: $(VENV)/.development ## Install the locked packages and the project into 
 test: $(VENV)/.development ## Run the tests that need nothing from outside (ARGS="-k name": some of them)
 	@$(BIN)/python -c "from features.kernel import compile_kernels; compile_kernels()"  # once, not in each process
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 12 -m "not ($(OUTSIDE))" $(ARGS)
+
+RECORDS ?= 1000000
+SEED ?= 1
+fuzz: $(VENV)/.development ## Fuzz the decoder and all else that reads bytes from outside (RECORDS=1000000 SEED=1; ARGS="--processes 2")
+	@$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED) $(ARGS)
 
 CLIENTS_FILE ?= samples/data/taiwan-1000.csv.gz
 verify-book: $(VENV)/.development ## Run all clients of CLIENTS_FILE through the service and compare every record with the oracle

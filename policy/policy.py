@@ -15,7 +15,6 @@ from policy.expressions import suggest
 from policy.source import Path, SourceError, read
 from policy.triggers import Watch, watches
 
-
 #: A text in which more is wrong is something else than a policy; to find the nearest name for each takes its time.
 MOST_PROBLEMS = 100
 _LONGEST_PROBLEM = 500

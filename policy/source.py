@@ -49,12 +49,12 @@ def _refuse_what_is_not_plain(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark is not None else 1
         if isinstance(event, yaml.AliasEvent):
             raise SourceError(f"line {line}: aliases are not allowed; write the part out")
-        if isinstance(event, yaml.NodeEvent):
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             parts += 1
             if parts > MOST_PARTS:
                 raise SourceError(f"line {line}: more than {MOST_PARTS} names and values")
             # The parser's constructors raise whatever they come upon where a tag does not fit its value.
-            if getattr(event, "tag", None) is not None:
+            if event.tag is not None:
                 raise SourceError(f"line {line}: tags are not allowed; not valid YAML for a policy: {event.tag!r}")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
