@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,7 @@ def main() -> int:
     kept = arguments.keep_logs is not None
     directory = arguments.keep_logs or Path(tempfile.mkdtemp(prefix="faults-"))
     directory.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=directory / "harness.log", level=logging.WARNING, format="%(asctime)s %(message)s")
     with termination_as_interrupt():
         report = asyncio.run(run(_wanted(arguments), directory.resolve(), libraries, to_terminal))
     sys.stdout.write(f"\n{report}\n")

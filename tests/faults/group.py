@@ -15,10 +15,11 @@ from typing import Any
 
 import aiohttp
 
-from app.embedded import child_process, free_port
+from app.embedded import child_process
 from app.exposition import Sample, fetch_samples, total
 from app.settings import Settings, environment_of
 from tests.faults.worker import CRASHED
+from tests.servers.ports import lasting_port
 
 SUPERVISE_SECONDS, SCRAPE_SECONDS, ANSWER_SECONDS = 0.25, 2.0, 1.0
 STOP_SECONDS = 40.0
@@ -64,7 +65,7 @@ class Group:
         """One more; with `crash_at` it dies there by itself and is not replaced."""
         self._started += 1
         proxied = bool(self._proxied_bootstrap) and not crash_at and not any(worker.proxied for worker in self.workers)
-        changes: dict[str, Any] = {"http_port": free_port()}
+        changes: dict[str, Any] = {"http_port": lasting_port()}
         if proxied:
             changes["kafka_bootstrap"] = self._proxied_bootstrap
         environment = environment_of(self.settings.model_copy(update=changes))
@@ -96,6 +97,11 @@ class Group:
         if number in (signal.SIGTERM, signal.SIGKILL):
             worker.leaving = True
         worker.process.send_signal(number)
+
+    async def explain(self, worker: Worker) -> None:
+        """Have a worker that does not end write into its log what its threads do."""
+        worker.process.send_signal(signal.SIGUSR1)
+        await asyncio.sleep(0.5)
 
     async def gone(self, worker: Worker, seconds: float = STOP_SECONDS) -> bool:
         """Wait for its end; False where it does not end."""
@@ -158,6 +164,7 @@ class Group:
         for worker in self.workers:
             if not await self.gone(worker):
                 self.exits.append(f"worker {worker.number} did not end within {STOP_SECONDS:.0f} s of SIGTERM")
+                await self.explain(worker)
         self.close()
         self.look_after()
 

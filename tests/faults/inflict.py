@@ -76,6 +76,7 @@ class Chaos:
 
     async def _ended(self, worker: Worker) -> None:
         if not await self._group.gone(worker):
+            await self._group.explain(worker)
             self._group.signal(worker, signal.SIGKILL)
             self.problem = f"worker {worker.number} did not end when asked to"
 

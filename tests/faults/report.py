@@ -38,7 +38,8 @@ class Report:
 
     def write(self, path: Path) -> None:
         """As JSON."""
-        path.write_text(json.dumps(asdict(self) | {"passed": self.passed}, indent=2, ensure_ascii=False) + "\n")
+        plain = {**vars(self), "findings": self.findings and asdict(self.findings), "passed": self.passed}
+        path.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

@@ -1,9 +1,12 @@
 """The real worker as a process, which dies at a point of a batch's way where CRASH_AT names one.
 
-CRASH_AFTER says how often it passes that point before. Everything else comes from DUEWATCH_* as in production.
+CRASH_AFTER says how often it passes that point before. Everything else comes from DUEWATCH_* as in production. SIGUSR1
+makes it write what its threads do.
 """
 
+import faulthandler
 import os
+import signal
 
 from app.settings import load_settings
 from app.worker import run_worker
@@ -22,6 +25,7 @@ def main() -> None:
             if left < 0:
                 os._exit(CRASHED)
 
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     run_worker(load_settings(), reached=reached)
 
 

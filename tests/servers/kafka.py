@@ -14,7 +14,8 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.embedded import child_process, free_port, stop_process
+from app.embedded import child_process, stop_process
+from tests.servers.ports import lasting_port
 
 POM = Path(__file__).with_name("pom.xml")
 START_SECONDS = 60.0
@@ -84,7 +85,7 @@ class KafkaCluster:
         self.libraries = libraries
         self.heap_mb = heap_mb
         self.brokers = [
-            Broker(i + 1, free_port(), free_port(), directory / f"broker-{i + 1}", free_port(), free_port())
+            Broker(i + 1, lasting_port(), lasting_port(), directory / f"broker-{i + 1}", lasting_port(), lasting_port())
             for i in range(brokers)
         ]
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import redis
 
 from app.embedded import child_process, stop_process
-from tests.store.redis_servers import admin, free_port
+from tests.servers.ports import lasting_port
+from tests.store.redis_servers import admin
 
 STARTS_WITHIN = 60.0  # s; an append-only file of gigabytes takes a while to load
 SAMPLE_SECONDS = 0.1
@@ -38,7 +39,7 @@ class RedisNode:
     """One server with an append-only file that is flushed every second, in its own directory and on its own port."""
 
     def __init__(self, directory: Path, *, cluster: bool = False) -> None:
-        self.directory, self.port = directory, free_port()
+        self.directory, self.port = directory, lasting_port()
         self.snapshots: list[Snapshot] = []
         self._cluster = cluster
         self._process: subprocess.Popen[bytes] | None = None
