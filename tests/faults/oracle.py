@@ -25,6 +25,7 @@ from tests.faults.recount import Expected, Recount, Recounted, Undecidable, chec
 from tests.oracle.naive import features_of
 
 RECORD_FEATURES = [feature.name for feature in FEATURES if feature.owner == "record"]
+_RECORD_COLUMNS = [INDEX[name] for name in RECORD_FEATURES]
 _TOLERANCE = 1e-9
 
 Saved = Mapping[Incarnation, Mapping[int, Iterable[Kept]]]
@@ -208,9 +209,10 @@ def _compare_without_kernels(settings: Settings, logs: Logs, found: Recounted, f
         at = int(record["last_seen"])
         got = read(record[None], np.array([at]), terms, market)[0]
         want = features_of([json.loads(value) for value in life], at, terms, market, book_money)
-        for name in RECORD_FEATURES:
-            if not np.isclose(got[INDEX[name]], want[name], rtol=_TOLERANCE, atol=_TOLERANCE):
-                findings.differs(f"user {user}: {name} is {got[INDEX[name]]}, recomputed {want[name]}")
+        given = got[_RECORD_COLUMNS]
+        wanted = np.array([want[name] for name in RECORD_FEATURES])
+        for i in np.flatnonzero(~np.isclose(given, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)).tolist():
+            findings.differs(f"user {user}: {RECORD_FEATURES[i]} is {given[i]}, recomputed {wanted[i]}")
 
 
 def _unpacked(logs: Logs, findings: Findings) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from features.packing import pack, unpack
 from features.record import RECORD
 from messages.decoding import Record as Kept
 from messages.journal import journal_entry
+from policy.policy import load, load_default
 from store.contract import TopicPosition
 from tests.faults.findings import Findings
 from tests.faults.finished import EPOCH, Run
@@ -27,6 +29,15 @@ START_MS = 1_700_000_000_000
 SPAN_MS = 150 * DAY_MS
 SETTINGS = Settings(partitions=1)
 STREAM = Stream(3, 40, START_MS, 4_000, SPAN_MS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _policies_read_once() -> Iterator[None]:
+    """Reading YAML is most of the time of an audit this small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agents.broadcasts.load", cache(load))
+        patch.setattr("app.core.load_default", cache(load_default))
+        yield
 
 
 @pytest.fixture(scope="module")
