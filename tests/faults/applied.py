@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiokafka
 
@@ -21,9 +21,14 @@ class Lagging(Exception):
     """Not everything is applied, and no more comes; the message says which topics lag, and by how much."""
 
 
-async def until_applied(settings: Settings, say: Callable[[str], None]) -> None:
-    """Return once every position is at its log's end; nothing must be sent meanwhile. Raises Lagging."""
-    ends = await _ends(settings)
+async def until_applied(
+    settings: Settings, say: Callable[[str], None], ends: Mapping[tuple[str, int], int] | None = None
+) -> None:
+    """Return once every position is at its log's end; nothing must be sent meanwhile. Raises Lagging.
+
+    `ends` by topic and partition are asked for where they are not given.
+    """
+    ends = await _ends(settings) if ends is None else ends
     store = RedisStore(settings.redis_address())
     views = [store.partition(number) for number in range(settings.partitions)]
     try:

@@ -15,7 +15,6 @@ from app.kafka import create_topics
 from app.settings import Settings, load_settings
 from features.kernel import compile_kernels
 from tests.faults.applied import Lagging, until_applied
-from tests.faults.findings import Findings
 from tests.faults.group import Group
 from tests.faults.inflict import Chaos
 from tests.faults.oracle import compare
@@ -63,7 +62,7 @@ async def run(wanted: Run, directory: Path, libraries: Path, say: Callable[[str]
         kafka.start()
         servers.start()
         compile_kernels()  # the workers find them in the cache
-        settings = _settings(wanted, kafka, servers)
+        settings = settings_for(kafka, servers, partitions=wanted.partitions, time_mode=wanted.time_mode)
         await create_topics(settings)
         async with _proxies(kafka) as proxies:
             group = Group(settings, directory, wanted.workers, kafka.proxied_bootstrap)
@@ -90,13 +89,14 @@ async def _under_faults(
     group.restarts = 0
     group.start_trainer()
     sender = Sender(settings.kafka_bootstrap, _stream(wanted), wanted.events / wanted.duration)
-    async with _background(group.supervise()), _background(chaos.take_snapshots()):
+    async with background(group.supervise()), background(chaos.take_snapshots()):
         await group.ready(READY_SECONDS)
         say(f"{wanted.workers} workers are ready; {sender.rate:,.0f} records/s, a fault every {wanted.every} s")
         begun = time.monotonic()
         sending = asyncio.create_task(sender.run())
         try:
             await _inflict(wanted, chaos, sending, say)
+            await chaos.brokers_whole()
             await sending
         finally:
             sending.cancel()
@@ -139,17 +139,24 @@ def _count(report: Report, group: Group, chaos: Chaos) -> None:
     report.rebalances = group.rebalances()
     report.rewinds = group.counted("duewatch_rewinds_total")
     report.stale_commits = group.counted("duewatch_commits_total", result="stale")
+    report.recovered = group.counted("duewatch_restored_batches_total", result="same")
+    broken = group.counted("duewatch_restored_batches_total", result="otherwise")
+    if broken:
+        report.problems.append(f"{broken} partitions could not be restored as they had been decided: see the logs")
     report.retries = group.counted("duewatch_retries_total")
 
 
-def _settings(wanted: Run, kafka: KafkaCluster, servers: RedisServers) -> Settings:
+def settings_for(
+    kafka: KafkaCluster, servers: RedisServers, *, partitions: int, time_mode: Literal["clock", "event"]
+) -> Settings:
+    """A deployment on these servers; every broker has a copy of each topic."""
     return load_settings(
         kafka_bootstrap=kafka.bootstrap,
         redis_url=servers.url,
         redis_cluster=servers.cluster,
-        partitions=wanted.partitions,
-        replication=wanted.brokers,
-        time_mode=wanted.time_mode,
+        partitions=partitions,
+        replication=len(kafka.brokers),
+        time_mode=time_mode,
         session_timeout=6.0,
         hmac_key=secrets.token_hex(16),
         http_port=0,
@@ -185,7 +192,7 @@ async def _proxies(kafka: KafkaCluster) -> AsyncIterator[list[Proxy]]:
 
 
 @contextlib.asynccontextmanager
-async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Work for ever meanwhile; its failure is raised at the end."""
     task = asyncio.create_task(work)
     try:
@@ -200,6 +207,3 @@ def to_terminal(text: str) -> None:
     """A line with the time of day."""
     sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
     sys.stdout.flush()
-
-
-__all__ = ["Findings", "Run", "run", "to_terminal"]

@@ -16,6 +16,7 @@ from tests.servers.replicas import until_in_sync
 SNAPSHOT_SECONDS = 10.0
 #: How long a worker may take to join the group and come to the point at which it dies.
 CRASH_SECONDS = 40.0
+SYNC_SECONDS = 120.0
 #: Frozen or cut off for so many session time-outs, a worker has lost its partitions when it comes back.
 OVERDUE = 1.5
 
@@ -38,6 +39,7 @@ class Chaos:
         self._proxies, self._lengths = proxies, lengths
         self._session = group.settings.session_timeout
         self._redis_busy = asyncio.Lock()  # no snapshot is taken of a server that is being broken
+        self._catching_up: asyncio.Task[None] | None = None
         self.problem = ""
 
     async def inflict(self, kind: str) -> None:
@@ -123,41 +125,48 @@ class Chaos:
 
     # --- brokers
 
-    def _broker(self) -> int:
+    async def _broker(self) -> int:
+        """One of them, once all have everything again: no two copies are taken away at once."""
+        await self.brokers_whole()
         return self._rng.randrange(len(self._kafka.brokers))
 
+    async def brokers_whole(self) -> None:
+        """Return when every broker has everything again."""
+        if self._catching_up is not None:
+            await self._catching_up
+            self._catching_up = None
+
     async def _broker_back(self, number: int) -> None:
-        """Start it and wait until it has everything, so that the next fault takes away one copy only."""
         self._kafka.launch_broker(number)
         await asyncio.to_thread(self._kafka.await_broker, number)
-        await self._in_sync()
+        self._catching_up = asyncio.create_task(self._in_sync())
 
     async def _in_sync(self) -> None:
         try:
-            await until_in_sync(self._kafka.bootstrap, list(USER_TOPICS), len(self._kafka.brokers))
+            await until_in_sync(self._kafka.bootstrap, list(USER_TOPICS), len(self._kafka.brokers), SYNC_SECONDS)
         except TimeoutError:
-            self.problem = "the replicas were not in sync again within a minute"
+            self.missed.append(f"the replicas were not in sync again within {SYNC_SECONDS:.0f} s")
 
     async def broker_restart(self) -> None:
-        number = self._broker()
+        number = await self._broker()
         await asyncio.to_thread(self._kafka.stop_broker, number)
         await self._broker_back(number)
 
     async def broker_loss(self) -> None:
-        number = self._broker()
+        number = await self._broker()
         await asyncio.to_thread(self._kafka.stop_broker, number, kill=True)
         await asyncio.sleep(self._lengths.away)
         await self._broker_back(number)
 
     async def broker_pause(self) -> None:
-        number = self._broker()
+        number = await self._broker()
         self._kafka.pause_broker(number)
         await asyncio.sleep(self._lengths.pause)
         self._kafka.resume_broker(number)
-        await self._in_sync()
+        self._catching_up = asyncio.create_task(self._in_sync())
 
     async def disk_full(self) -> None:
-        number = self._broker()
+        number = await self._broker()
         process = self._kafka.brokers[number].process
         self._kafka.fill_disk_of(number)
         try:
