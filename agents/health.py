@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Health:
-    """Liveness is the event loop; readiness needs an assignment, the store, and the broadcasts read once."""
+    """Liveness is the event loop; readiness needs an assignment, store and broker, and the broadcasts read once."""
 
     assigned: bool = False
     broadcasts_read: bool = False
     store_reachable: bool = True
+    broker_reachable: bool = True
+    publishing_late: int = 0  # calls that the broker has not confirmed for a while
     failure: str = ""
     starting: set[int] = field(default_factory=set)  # partitions whose owner has not begun yet
 
@@ -36,4 +38,8 @@ class Health:
             reasons.append(f"partitions are starting: {sorted(self.starting)}")
         if not self.store_reachable:
             reasons.append("the store is unavailable")
+        if not self.broker_reachable:
+            reasons.append("no broker answers")
+        if self.publishing_late:
+            reasons.append("the broker does not confirm what is published")
         return reasons

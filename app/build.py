@@ -37,7 +37,7 @@ def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps
         "decoder": decoder(settings),
         "decide": decide,
         "broadcasts": KafkaBroadcasts(options, book, meters, health),
-        "publisher": KafkaPublisher(options, meters),
+        "publisher": KafkaPublisher(options, meters, health),
         "journal": KafkaJournal(options, meters),
         "dead_letter": dead_letter,
         "refusals": DeadLetterLimit(settings.dead_letter_share, settings.dead_letter_window),

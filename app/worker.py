@@ -82,14 +82,14 @@ async def _train(settings: Settings, key: bytes, every: int) -> None:
     registry = Registry()
     health = Health(assigned=True, broadcasts_read=True)
     options = settings.kafka_client_options()
-    publisher = KafkaPublisher(options, PrometheusMeters(registry))
+    publisher = KafkaPublisher(options, PrometheusMeters(registry), health)
     server = HealthServer(registry, health, settings.http_host, settings.http_port)
     task = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, lambda: task and task.cancel())
-    await publisher.start()
     try:
         await server.start()
+        await publisher.start()
         await Trainer(options, publisher, key, every).run()
     except asyncio.CancelledError:
         log.info("trainer stopped")
