@@ -39,6 +39,15 @@ CLIENTS_FILE ?= samples/data/taiwan-1000.csv.gz
 verify-book: $(VENV)/.development ## Run all clients of CLIENTS_FILE through the service and compare every record with the oracle
 	@CLIENTS_FILE="$(abspath $(CLIENTS_FILE))" $(BIN)/pytest tests/app/test_service.py $(ARGS)
 
+SEED ?= 7
+faults: $(VENV)/.development ## Break a running group on Apache Kafka and Redis for two minutes, then recompute and compare everything
+	@$(BIN)/python -m tests.faults --short --duration 2m --events 60000 --every 3-6 --seed $(SEED) $(ARGS)
+
+DURATION ?= 15m
+EVENTS ?= 2000000
+soak: $(VENV)/.development ## The same for DURATION with EVENTS and every kind of fault (ARGS="--redis cluster": other servers)
+	@$(BIN)/python -m tests.faults --duration $(DURATION) --events $(EVENTS) --seed $(SEED) $(ARGS)
+
 check: $(VENV)/.development ## Formatting, lint, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .

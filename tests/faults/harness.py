@@ -14,6 +14,7 @@ from typing import Any, Literal
 from app.kafka import create_topics
 from app.settings import Settings, load_settings
 from features.kernel import compile_kernels
+from messages.topics import ALL_TOPICS
 from tests.faults.applied import Lagging, until_applied
 from tests.faults.group import Group
 from tests.faults.inflict import Chaos
@@ -25,6 +26,7 @@ from tests.faults.sender import Sender
 from tests.faults.stream import Stream
 from tests.servers.kafka import KafkaCluster
 from tests.servers.redis import RedisServers
+from tests.servers.replicas import until_in_sync
 
 READY_SECONDS = 180.0
 DAY_MS = 86_400_000
@@ -64,6 +66,7 @@ async def run(wanted: Run, directory: Path, libraries: Path, say: Callable[[str]
         compile_kernels()  # the workers find them in the cache
         settings = settings_for(kafka, servers, partitions=wanted.partitions, time_mode=wanted.time_mode)
         await create_topics(settings)
+        await until_in_sync(settings.kafka_bootstrap, [spec.name for spec in ALL_TOPICS], wanted.brokers)
         async with _proxies(kafka) as proxies:
             group = Group(settings, directory, wanted.workers, kafka.proxied_bootstrap)
             lengths = SHORT_LENGTHS if wanted.short else LONG_LENGTHS

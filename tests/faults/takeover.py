@@ -5,6 +5,7 @@ python -m tests.faults.takeover --repeat 10
 
 import argparse
 import asyncio
+import logging
 import random
 import statistics
 import sys
@@ -23,13 +24,15 @@ from app.kafka import create_topics
 from app.settings import Settings
 from features.kernel import compile_kernels
 from messages.journal import JOURNAL
-from tests.faults.group import Group, Worker
+from messages.topics import ALL_TOPICS
+from tests.faults.group import SCRAPE_SECONDS, Group, Worker
 from tests.faults.harness import READY_SECONDS, background, settings_for, to_terminal
 from tests.faults.sender import Sender
 from tests.faults.stream import Stream
 from tests.servers.available import CACHE
 from tests.servers.kafka import KafkaCluster, jars
 from tests.servers.redis import RedisServers
+from tests.servers.replicas import until_in_sync
 
 PARTITIONS, WORKERS, BROKERS, SESSION = 6, 3, 3, 6.0
 RATE, START_MS, SPAN_MS = 300.0, 1_700_000_000_000, 40 * 86_400_000
@@ -38,7 +41,7 @@ LONGEST_SECONDS = 7_200
 #: What the acceptance allows above the session time-out.
 ABOVE = 2.0
 #: Steady work before each kill, and how long a takeover may take at most.
-STEADY_SECONDS, GIVEN_UP = 4.0, 60.0
+STEADY_LOOKS, GIVEN_UP = 3, 60.0
 
 
 @dataclass
@@ -65,7 +68,7 @@ async def measure(settings: Settings, group: Group, repeat: int, say: Callable[[
     async with _journal(settings) as newest:
         for number in range(repeat):
             await group.ready(READY_SECONDS)
-            await asyncio.sleep(STEADY_SECONDS)
+            await _shared(group)
             victim = rng.choice([worker for worker in group.workers if _partitions(worker)])
             lost = _partitions(victim)
             killed = time.time()
@@ -75,6 +78,16 @@ async def measure(settings: Settings, group: Group, repeat: int, say: Callable[[
             told = ", ".join(f"{p}: {seconds:.2f} s" for p, seconds in sorted(found.kills[-1].items()))
             say(f"{number + 1}. worker {victim.number} had {lost}: {told}")
     return found
+
+
+async def _shared(group: Group) -> None:
+    """Return when all partitions are owned, each by one worker, and have been for a while."""
+    steady = 0
+    async with asyncio.timeout(READY_SECONDS):
+        while steady < STEADY_LOOKS:
+            await asyncio.sleep(SCRAPE_SECONDS)
+            owned = sorted(number for worker in group.workers for number in _partitions(worker))
+            steady = steady + 1 if owned == list(range(PARTITIONS)) else 0
 
 
 def _partitions(worker: Worker) -> list[int]:
@@ -123,6 +136,7 @@ async def _run(repeat: int, directory: Path) -> Takeovers:
         compile_kernels()
         settings = settings_for(kafka, servers, partitions=PARTITIONS, time_mode="event")
         await create_topics(settings)
+        await until_in_sync(settings.kafka_bootstrap, [spec.name for spec in ALL_TOPICS], BROKERS)
         group = Group(settings, directory, WORKERS)
         group.look_after()
         stream = Stream(1, 2_000, START_MS, int(RATE * LONGEST_SECONDS), SPAN_MS)
@@ -142,6 +156,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=10, help="how often a worker is killed")
     repeat = parser.parse_args().repeat
     directory = Path(tempfile.mkdtemp(prefix="takeover-"))
+    logging.basicConfig(filename=directory / "harness.log", level=logging.WARNING, format="%(asctime)s %(message)s")
     to_terminal(f"logs: {directory}")
     found = asyncio.run(_run(repeat, directory))
     to_terminal(str(found))
