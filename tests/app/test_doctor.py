@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,13 @@ def test_things_with_the_same_problem_are_named_together() -> None:
     problems = dict.fromkeys("abcdefgh", "bad") | {"z": "worse"}
     finding = judged("Kafka", "things", problems, "fine", "mend them")
     assert finding.found == "bad: a, b, c, d, e, f and 2 more; worse: z"
+
+
+def test_every_page_that_is_referred_to_exists() -> None:
+    root = Path(__file__).parents[2]
+    named = {page for path in (root / "app").glob("*.py") for page in re.findall(r"[\w-]+\.md", path.read_text())}
+    assert len(named) > 8
+    assert {page for page in named if not (root / "docs" / "runbooks" / page).exists()} == set()
 
 
 # --- against servers
