@@ -52,7 +52,10 @@ def decode_header(stored: bytes, where: str) -> Header:
     try:
         fields: Any = msgspec.msgpack.decode(stored)
         if isinstance(fields, list) and fields and isinstance(fields[0], int) and fields[0] > FORM:
-            raise CorruptState(f"{where}: form {fields[0]} was written by a newer version; this one reads up to {FORM}")
+            text = f"form {fields[0]} was written by a newer version, this one reads up to {FORM}"
+            raise CorruptState(
+                f"{where}: {text}; run the newer version again, or restore the Redis snapshot from before"
+            )
         found = msgspec.convert(fields, _StoredHeader)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptState(f"{where}: cannot be read: {error}") from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features.packing import pack, unpack
+from features.packing import NewerSchema, pack, unpack
 from features.record import RECORD, SCHEMA_VERSION
 from messages.hashing import hash_column
 from store.contract import CorruptState, PartitionStore
@@ -17,6 +17,7 @@ _UNKNOWN = 1 << 31
 _NEVER_EVICTED = np.iinfo(np.uint32).max
 #: When it is full, this share of the capacity is evicted beyond what is needed, so that not every batch has to search.
 _SLACK = 16
+_REMEDY = "run the newer version again, or restore the Redis snapshot from before the upgrade (docs/upgrading.md)"
 
 
 class _RowOf(dict[str, int]):
@@ -161,5 +162,6 @@ def _culprit(users: Sequence[str], stored: Sequence[bytes | None], error: ValueE
         try:
             unpack([record], scratch)
         except ValueError as own:
-            return CorruptState(f"record of user {user!r}: {own}")
+            remedy = f"; {_REMEDY}" if isinstance(own, NewerSchema) else ""
+            return CorruptState(user=user, message=f"record of a user: {own}{remedy}")
     return CorruptState(f"records of {len(users)} users: {error}")
