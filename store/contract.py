@@ -20,7 +20,14 @@ class StoreUnavailable(Exception):
 
 
 class CorruptState(Exception):
-    """What is stored cannot be understood (a newer schema, damaged bytes); the message says what and where."""
+    """What is stored cannot be understood (a newer schema, damaged bytes); the message says what and where.
+
+    Messages reach logs and /readyz, so they do not name the user whom it is about: `user` does, "" for none.
+    """
+
+    def __init__(self, message: str, *, user: str = "") -> None:
+        super().__init__(message)
+        self.user = user
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def configure(*, style: Literal["json", "console"], level: str, key: bytes | Non
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_whom_it_is_about,
         hide_people_and_secrets(key or secrets.token_bytes(32)),
         structlog.processors.format_exc_info,
     ]
@@ -54,6 +55,16 @@ def configure(*, style: Literal["json", "console"], level: str, key: bytes | Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def name_whom_it_is_about(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """A structlog processor that adds the `user` whom a logged exception is about; its text does not name anybody."""
+    raised = event.get("exc_info")
+    error = raised[1] if isinstance(raised, tuple) else raised
+    user = getattr(error, "user", "") if isinstance(error, BaseException) else ""
+    if user:
+        event.setdefault("user", user)
+    return event
 
 
 def hide_people_and_secrets(key: bytes) -> Callable[[Any, str, EventDict], EventDict]:

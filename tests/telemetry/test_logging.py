@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from store.contract import CorruptState
 from telemetry.logging import HIDDEN, configure, pseudonym
 
 KEY = b"a key of the deployment"
@@ -54,6 +55,17 @@ def test_logs_of_libraries_come_in_the_same_form(capsys: pytest.CaptureFixture[s
     logging.getLogger("aiokafka").info("not written")
     (line,) = _logged(capsys)
     assert (line["event"], line["logger"], line["level"]) == ("node 3 is away", "aiokafka", "warning")
+
+
+def test_the_user_whom_an_exception_is_about_is_told_by_a_pseudonym(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(style="json", level="info", key=KEY)
+    error = CorruptState("record of a user: damaged", user="alice-4711")
+    logging.getLogger("agents.monitor").critical("the worker stops: %s", error, exc_info=error)
+    structlog.get_logger("agents").error("it stops", exc_info=error)
+    text = capsys.readouterr().err
+    assert "alice" not in text
+    assert [json.loads(line)["user"] for line in text.splitlines()] == [pseudonym("alice-4711", KEY)] * 2
+    assert "damaged" in text
 
 
 def test_an_exception_is_written_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
