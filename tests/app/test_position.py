@@ -1,14 +1,18 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import aiokafka
 import pytest
 
 from app.broker import topic_epochs
 from app.embedded import Embedded, embedded_services
+from app.kafka import partition_of
+from app.settings import load_settings
 from messages.message import Message
 from store.contract import Commit, StaleOwner, TopicPosition
+from tests.agents.cluster import START_MS, cluster
 from tests.app.deployment import Deployment
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
@@ -145,3 +149,23 @@ async def test_a_position_that_is_right_already_is_left_alone(deployment: Deploy
     result = await deployment.run(*RESET, "4", "--partition", "0", "--yes")
     assert "nothing would change" in result.stdout
     assert (await deployment.json("position", "show"))[0]["commits"] == 1
+
+
+async def test_a_running_worker_goes_on_at_the_new_position(tmp_path: Path) -> None:
+    """Its next commit is refused; it drops its batch and opens the partition again."""
+    with embedded_services() as fresh:
+        async with cluster(fresh.kafka_bootstrap, fresh.redis_url, "live", tmp_path) as group:
+            group.start_worker()
+            for number in range(5):
+                await group.send("purchases", "u1", number, START_MS + number * 1000)
+            await group.settled(60)
+            settings = load_settings(kafka_bootstrap=group.kafka, redis_url=group.redis, partitions=4, group="live")
+            deployment, place = Deployment(settings), str(partition_of("u1", 4))
+            (state,) = await deployment.json("position", "show", "--partition", place)
+            assert {topic["state"] for topic in state["topics"]} == {"ok"}
+            assert [topic["next_offset"] for topic in state["topics"] if topic["topic"] == "purchases"] == [5]
+            result = await deployment.run(*RESET, "2", "--partition", place, "--yes", "--force")
+            assert result.exit_code == 0, result.output
+            await group.send("purchases", "u1", 5, START_MS + 5000)
+            group.sent["u1"] += 3  # offsets 2 to 4 are read again; these workers know nothing of recent ids
+            assert await group.settled(60) == group.sent
