@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT_MB = 500
 HOUR_MS = 3_600_000
 #: Seconds without progress after which the measurement is given up.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
