@@ -110,7 +110,7 @@ def _replaced(chance: random.Random, text: str, pattern: re.Pattern[str], new: s
 
 @cache
 def _events() -> Events:
-    return decode(random_stream(5, 6, 160))
+    return decode(random_stream(5, 6, 80))
 
 
 def check(text: str, chance: random.Random) -> bool:

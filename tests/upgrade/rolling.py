@@ -1,6 +1,7 @@
 """A group of real workers of two versions on the embedded services, and what their records say was applied."""
 
 import asyncio
+import contextlib
 import os
 import random
 import subprocess
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 
 from app.demo import demo_settings
@@ -25,6 +27,7 @@ from tests.upgrade.layout import BOTH
 KERNELS = Path(__file__).parent / "__pycache__" / "kernels"
 PRESENT, NEXT = ["app", "worker"], ["-m", "tests.upgrade.next_version"]
 USERS = [f"u{number}" for number in range(120)]
+SECONDS = 240.0
 TOPICS = ("purchases", "repayments", "behaviours")
 
 
@@ -33,11 +36,13 @@ class Rolling(Cluster):
 
     embedded: Embedded
     number = 0
+    port = 0
 
     def start(self, version: list[str]) -> "subprocess.Popen[bytes]":
         """One more worker of a version."""
         self.started += 1
-        settings = demo_settings(self.embedded).model_copy(update={"http_port": free_port(), "log_level": "info"})
+        self.port = free_port()
+        settings = demo_settings(self.embedded).model_copy(update={"http_port": self.port, "log_level": "info"})
         environment = environment_of(settings)
         if version == NEXT:
             environment["NUMBA_CACHE_DIR"] = str(KERNELS)
@@ -47,6 +52,17 @@ class Rolling(Cluster):
             )
         self.workers.append(worker)
         return worker
+
+    async def ready(self) -> None:
+        """Return once the worker started last has joined the group and works; fails when it ends."""
+        async with asyncio.timeout(SECONDS), aiohttp.ClientSession() as session:
+            while self.workers[-1].poll() is None:
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    async with session.get(f"http://127.0.0.1:{self.port}/readyz") as response:
+                        if response.status == 200:
+                            return
+                await asyncio.sleep(0.2)
+        raise AssertionError(f"a worker ended with {self.workers[-1].returncode}: see {self.directory}")
 
     def log(self, worker: int) -> Path:
         """What the n-th worker printed."""
@@ -99,9 +115,9 @@ class Rolling(Cluster):
         """Schema versions among the stored records."""
         return {int.from_bytes(blob[:2], "little") for blob in (await self.stored()).values()}
 
-    async def until_schemas(self, wanted: set[int], seconds: float) -> None:
+    async def until_schemas(self, wanted: set[int]) -> None:
         """Return once the stored records have these schema versions."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(SECONDS):
             while await self.schemas() != wanted:
                 dead = [worker.returncode for worker in self.workers if worker.poll() is not None]
                 assert not dead, f"workers ended with {dead}: see {self.directory}"

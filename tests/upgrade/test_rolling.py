@@ -11,10 +11,9 @@ from app.embedded import Embedded, embedded_services
 from features.record import SCHEMA_VERSION
 from tests.agents.cluster import create_topics, published_once
 from tests.upgrade.layout import NEXT_VERSION
-from tests.upgrade.rolling import NEXT, PRESENT, Rolling, compile_next_version
+from tests.upgrade.rolling import NEXT, PRESENT, SECONDS, Rolling, compile_next_version
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
-SECONDS = 240.0
 
 
 @pytest.fixture
@@ -43,7 +42,10 @@ async def group(services: Embedded, tmp_path: Path) -> AsyncIterator[Rolling]:
 async def test_a_rolling_upgrade_applies_every_event_once_and_an_old_worker_refuses_what_the_new_one_wrote(
     group: Rolling,
 ) -> None:
-    first, second = group.start(PRESENT), group.start(PRESENT)
+    first = group.start(PRESENT)
+    await group.ready()
+    second = group.start(PRESENT)
+    await group.ready()
     await group.send_some(600)
     await group.settled(SECONDS)
     assert await group.schemas() == {SCHEMA_VERSION}
@@ -51,10 +53,12 @@ async def test_a_rolling_upgrade_applies_every_event_once_and_an_old_worker_refu
     stream = asyncio.create_task(group.stream())
     assert await group.end_worker(first) == 0
     group.start(NEXT)
-    await group.until_schemas({SCHEMA_VERSION, NEXT_VERSION}, SECONDS)  # both versions are at work
+    await group.ready()
+    await group.until_schemas({SCHEMA_VERSION, NEXT_VERSION})  # both versions are at work
     assert await group.end_worker(second) == 0
     group.start(NEXT)
-    await group.until_schemas({NEXT_VERSION}, SECONDS)
+    await group.ready()
+    await group.until_schemas({NEXT_VERSION})
     stream.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await stream
@@ -64,6 +68,7 @@ async def test_a_rolling_upgrade_applies_every_event_once_and_an_old_worker_refu
     await _an_old_worker_refuses(group)
 
     group.start(NEXT)
+    await group.ready()
     assert await group.settled(SECONDS) == group.sent
     await _published_once(group)
 
