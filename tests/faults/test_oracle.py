@@ -48,7 +48,7 @@ def good() -> Logs:
 
 
 def audited(logs: Logs) -> Findings:
-    return audit(SETTINGS, logs, 8)
+    return audit(SETTINGS, logs, 8, together=0)
 
 
 def spoiled(good: Logs, spoil: Callable[[Logs], Any]) -> Findings:
@@ -67,6 +67,16 @@ def test_a_good_run_has_no_differences(good: Logs) -> None:
     assert min(found.duplicates, found.late, found.dead_letters, found.checked) > 0
     assert found.decisions == found.published == len(good.published)
     assert "0 differences" in str(found)
+
+
+def test_larger_batches_come_to_the_same_and_what_differs_is_looked_at_again(good: Logs) -> None:
+    found, exact = audit(SETTINGS, good, 8), audited(good)
+    assert dataclasses.replace(found, seconds=0) == dataclasses.replace(exact, seconds=0)
+    logs = deepcopy(good)
+    gone = logs.published.pop(40)
+    found = audit(SETTINGS, logs, 8)
+    assert found.total == 1
+    assert found.differences[0].startswith(f"{gone.topic}: {gone.id} for ")
 
 
 def test_what_is_published_once_more_is_counted_and_is_no_difference(good: Logs) -> None:
