@@ -47,7 +47,7 @@ def _wanted(arguments: argparse.Namespace) -> Run:
     if arguments.faults:
         chosen = tuple(arguments.faults.split(","))
     else:
-        chosen = tuple(kind for kind in SHORT if kind in possible) if arguments.short else possible
+        chosen = tuple(kind for kind in SHORT if kind in possible) if arguments.short else (*possible, LAST_FAULT)
     unknown = set(chosen) - set(possible) - {LAST_FAULT}
     if unknown:
         raise SystemExit(f"unknown faults: {', '.join(sorted(unknown))}; there are {', '.join(possible)}")

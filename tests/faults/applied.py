@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import aiokafka
 
@@ -22,13 +22,16 @@ class Lagging(Exception):
 
 
 async def until_applied(
-    settings: Settings, say: Callable[[str], None], ends: Mapping[tuple[str, int], int] | None = None
+    settings: Settings,
+    say: Callable[[str], None],
+    ends: Mapping[tuple[str, int], int] | None = None,
+    topics: Sequence[str] = tuple(USER_TOPICS),
 ) -> None:
-    """Return once every position is at its log's end; nothing must be sent meanwhile. Raises Lagging.
+    """Return once every position is at its log's end; nothing must be sent to `topics` meanwhile. Raises Lagging.
 
     `ends` by topic and partition are asked for where they are not given.
     """
-    ends = await _ends(settings) if ends is None else ends
+    ends = await _ends(settings, topics) if ends is None else ends
     store = RedisStore(settings.redis_address())
     views = [store.partition(number) for number in range(settings.partitions)]
     try:
@@ -41,7 +44,8 @@ async def until_applied(
                 except StoreUnavailable:
                     continue
                 for topic, known in position.items():
-                    lag[topic, number] -= known.next_offset
+                    if (topic, number) in lag:
+                        lag[topic, number] -= known.next_offset
             left, now = sum(lag.values()), time.monotonic()
             if not any(lag.values()):
                 return
@@ -64,11 +68,11 @@ def _told(lag: dict[tuple[str, int], int]) -> str:
     return f"nothing more was applied for {STUCK_SECONDS:.0f} s; behind are {shown}{more}"
 
 
-async def _ends(settings: Settings) -> dict[tuple[str, int], int]:
+async def _ends(settings: Settings, topics: Sequence[str]) -> dict[tuple[str, int], int]:
     consumer = aiokafka.AIOKafkaConsumer(**settings.kafka_client_options(), enable_auto_commit=False)
     await consumer.start()
     try:
-        tps = [aiokafka.TopicPartition(topic, n) for topic in USER_TOPICS for n in range(settings.partitions)]
+        tps = [aiokafka.TopicPartition(topic, n) for topic in topics for n in range(settings.partitions)]
         return {(tp.topic, tp.partition): end for tp, end in (await consumer.end_offsets(tps)).items()}
     finally:
         await consumer.stop()

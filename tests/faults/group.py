@@ -72,7 +72,7 @@ class Group:
         if crash_at:
             environment |= {"CRASH_AT": crash_at, "CRASH_AFTER": str(crash_after)}
         log = self.directory / f"worker-{self._started:03d}.log"
-        process = child_process([sys.executable, "-m", "tests.faults.worker"], log, _at_home(environment))
+        process = child_process([sys.executable, "-m", "tests.faults.worker"], log, at_home(environment))
         worker = Worker(self._started, process, log, changes["http_port"], proxied, crash_at)
         self.workers.append(worker)
         return worker
@@ -80,7 +80,7 @@ class Group:
     def start_trainer(self) -> None:
         environment = environment_of(self.settings.model_copy(update={"http_port": 0}))
         command = [sys.executable, "-m", "app", "trainer", "--every", "20"]
-        self._trainer = child_process(command, self.directory / "trainer.log", _at_home(environment))
+        self._trainer = child_process(command, self.directory / "trainer.log", at_home(environment))
 
     def kill_trainer(self) -> None:
         """The next look at the processes starts it again."""
@@ -202,7 +202,8 @@ class Group:
                 yield from file
 
 
-def _at_home(environment: dict[str, str]) -> dict[str, str]:
+def at_home(environment: dict[str, str]) -> dict[str, str]:
+    """So that a child finds this repository wherever it is started."""
     return environment | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 
 
@@ -221,10 +222,11 @@ async def _unready(session: aiohttp.ClientSession, worker: Worker) -> str:
 
 
 def _last_words(log: Path) -> str:
-    """Why a worker ended, as it said: the newest critical line, or the newest line at all."""
+    """Why a worker ended, as it said: that it stops, else the newest critical line, else the newest line at all."""
     lines = log.read_text(errors="replace").splitlines()
+    stops = [line for line in lines if '"event": "the worker stops: ' in line]
     critical = [line for line in lines if '"level": "critical"' in line]
-    newest = (critical or lines or ["it said nothing"])[-1]
+    newest = (stops or critical or lines or ["it said nothing"])[-1]
     with contextlib.suppress(ValueError, TypeError, KeyError):
         newest = json.loads(newest)["event"]
     return newest[:300]

@@ -18,10 +18,11 @@ from messages.topics import ALL_TOPICS
 from tests.faults.applied import Lagging, until_applied
 from tests.faults.group import Group
 from tests.faults.inflict import Chaos
-from tests.faults.oracle import compare
+from tests.faults.oracle import Saved, compare
 from tests.faults.proxy import Proxy
+from tests.faults.recreated import NotRefused, recreate
 from tests.faults.report import Report
-from tests.faults.schedule import LONG_LENGTHS, SHORT_LENGTHS, plan
+from tests.faults.schedule import LAST_FAULT, LONG_LENGTHS, SHORT_LENGTHS, plan
 from tests.faults.sender import Sender
 from tests.faults.stream import Stream
 from tests.servers.kafka import KafkaCluster
@@ -30,6 +31,8 @@ from tests.servers.replicas import until_in_sync
 
 READY_SECONDS = 180.0
 DAY_MS = 86_400_000
+#: What the stream still has to go on for when the last fault begins.
+LAST_SECONDS = 60.0
 #: Event time begins here where no clock is heeded.
 HISTORY_MS = 1_700_000_000_000
 HISTORY_DAYS = 120
@@ -72,13 +75,13 @@ async def run(wanted: Run, directory: Path, libraries: Path, say: Callable[[str]
             lengths = SHORT_LENGTHS if wanted.short else LONG_LENGTHS
             chaos = Chaos(random.Random(wanted.seed), group, kafka, servers, proxies, lengths)
             try:
-                await _under_faults(wanted, settings, group, chaos, report, say)
+                saved = await _under_faults(wanted, settings, group, chaos, report, say)
             finally:
                 group.close()
             _count(report, group, chaos)
         if not report.problems:
             say("comparing with the oracle")
-            report.findings = await compare(settings, sample=wanted.sample)
+            report.findings = await compare(settings, sample=wanted.sample, saved=saved)
     finally:
         servers.close()
         kafka.stop()
@@ -87,7 +90,8 @@ async def run(wanted: Run, directory: Path, libraries: Path, say: Callable[[str]
 
 async def _under_faults(
     wanted: Run, settings: Settings, group: Group, chaos: Chaos, report: Report, say: Callable[[str], None]
-) -> None:
+) -> Saved:
+    saved: Saved = {}
     group.look_after()
     group.restarts = 0
     group.start_trainer()
@@ -100,32 +104,40 @@ async def _under_faults(
         try:
             await _inflict(wanted, chaos, sending, say)
             await chaos.brokers_whole()
+            if LAST_FAULT in wanted.faults:
+                saved = await recreate(settings, group, sender, say)
+                chaos.inflicted[LAST_FAULT] += 1
             await sending
+        except NotRefused as refused:
+            report.problems.append(str(refused))
         finally:
             sending.cancel()
         report.sent, report.seconds = sender.sent.total(), time.monotonic() - begun
         say(f"{report.sent:,} records sent; waiting until all are applied")
         begun = time.monotonic()
         try:
-            await until_applied(settings, say)
+            if not report.problems:
+                await until_applied(settings, say)
         except Lagging as lagging:
             report.problems.append(str(lagging))
         report.settling = time.monotonic() - begun
     await group.stop()
+    return saved
 
 
 async def _inflict(wanted: Run, chaos: Chaos, sending: "asyncio.Task[None]", say: Callable[[str], None]) -> None:
     """One fault after the other: the next one begins after a random while, or when the one before is over."""
     rng, begun = random.Random(wanted.seed), time.monotonic()
-    for kind in plan(rng, wanted.faults):
+    last = LAST_FAULT in wanted.faults
+    end = wanted.duration - (LAST_SECONDS if last else 0)
+    for kind in plan(rng, [kind for kind in wanted.faults if kind != LAST_FAULT]):
         pause = asyncio.create_task(asyncio.sleep(rng.uniform(*wanted.every)))
         await asyncio.wait({pause, sending}, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():  # failed, or all is sent
             pause.cancel()
             return
         at = time.monotonic() - begun
-        if at >= wanted.duration:
-            await pause
+        if at >= end:
             return
         await chaos.inflict(kind)
         took = time.monotonic() - begun - at

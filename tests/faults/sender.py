@@ -58,6 +58,10 @@ class Sender:
         finally:
             await self._producer.stop()
 
+    async def flush(self) -> None:
+        """Return when everything sent so far is confirmed."""
+        await self._producer.flush()
+
     async def _send(self, record: Record) -> None:
         if record.topic in self.held:
             self.withheld[record.topic] += 1
