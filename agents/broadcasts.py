@@ -60,8 +60,10 @@ class Book:
                 self._apply_snapshot(record.value)
             else:
                 self._apply_broadcast(record)
-        except (PolicyError, Untrusted, OtherSchema, ValueError, KeyError, IndexError) as error:
+        except (PolicyError, Untrusted, OtherSchema) as error:
             self._refuse(record.topic, str(error))
+        except Exception as error:  # whatever is wrong with one message, the next has to be read
+            self._refuse(record.topic, repr(error))
         if self.in_force is not before:
             now = self.in_force
             self._remember()

@@ -103,6 +103,25 @@ def test_something_that_is_no_broadcast_is_refused() -> None:
     assert told.meters.topics == ["market", "model-snapshots"]
 
 
+def test_whatever_is_wrong_with_a_message_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    with monkeypatch.context() as broken:
+        broken.setattr("agents.broadcasts.load", lambda _: 1 / 0)
+        assert told.tell(policy(DOCUMENT)) is told.first
+    assert told.meters.topics == ["policies"]
+    assert told.tell(figure(7.5)).market.index_of("north") == 1.5
+
+
+def test_earlier_versions_are_remembered_for_batches_that_are_decided_again() -> None:
+    told = Told()
+    before = told.tell(figure(7.5))
+    now = told.tell(figure(9.0))
+    versions = before.policy.version, before.market.version, before.model.version
+    assert now is not before
+    assert told.book.recall(*versions) == before
+    assert told.book.recall(versions[0], "another", versions[2]) is None
+
+
 def test_a_model_that_is_still_warming_does_not_decide() -> None:
     told = Told()
     now = told.tell(snapshot_message(learned(5), 5, KEY))
