@@ -53,9 +53,9 @@ class DeadLetterLimit:
         return (
             f"{topic}: {most} of the last {min(kept.seen, self._window)} records were refused, more than "
             f"{self._share:.0%} of {self._window}; most often ({count}) {error}: {example}. Nothing of this hand-over "
-            f"was applied or became a dead letter, and a restart stops here again. Mend what publishes to {topic}; then "
-            "let the records that are there already become dead letters, by DUEWATCH_DEAD_LETTER_SHARE=1 (no limit) "
-            "until they have passed."
+            f"was applied or became a dead letter, and a restart stops again. Mend what publishes to {topic}; then let "
+            "the records that are there already become dead letters, by DUEWATCH_DEAD_LETTER_SHARE=1 (no limit) until "
+            "they have passed."
         )
 
 
