@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 GRACE = 5.0
 #: Bytes of a partition that are fetched ahead. A worker reads eight topics of each of its partitions.
 FETCH_BYTES = 256 * 1024
-#: Seconds that Faust gets to stop after a failure, then the process ends without it.
+#: Seconds that Faust gets to stop, then the process ends without it.
 LAST_RESORT = 20.0
 EXIT_FAILED = 70
 
@@ -81,9 +81,7 @@ class Monitor:
             return
         self._deps.health.failure = f"{type(error).__name__}: {error}"
         log.critical("the worker stops: %s", self._deps.health.failure, exc_info=error)
-        last_resort = threading.Timer(LAST_RESORT, os._exit, (EXIT_FAILED,))
-        last_resort.daemon = True
-        last_resort.start()
+        _end_at_the_latest(EXIT_FAILED)
         for partition in self._partitions.values():
             partition.stop()
         asyncio.ensure_future(self._app.crash(error))  # noqa: RUF006 - the loop ends with it
@@ -187,7 +185,16 @@ class WorkerApp(faust.App):
     async def on_stop(self) -> None:
         """Finish batches first, so that Faust's last commit tells of them."""
         await self.intake.stop()
+        # Where a rebalance has begun meanwhile, Faust's consumer may wait for its own main thread for ever. Everything
+        # of ours is committed and published by now.
+        _end_at_the_latest(EXIT_FAILED if self.crashed else 0)
         await super().on_stop()
+
+
+def _end_at_the_latest(code: int) -> None:
+    last_resort = threading.Timer(LAST_RESORT, os._exit, (code,))
+    last_resort.daemon = True
+    last_resort.start()
 
 
 def register(app: WorkerApp, deps: Deps, kafka_options: Mapping[str, Any]) -> Monitor:

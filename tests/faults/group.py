@@ -55,6 +55,7 @@ class Group:
         self.exits: list[str] = []  # of workers that nobody had told to end
         self.restarts = 0
         self.crashes: Counter[str] = Counter()
+        self.spared: list[str] = []  # points to which a worker did not come before the end
         self._proxied_bootstrap = proxied_bootstrap
         self._started = 0
         self._trainer: subprocess.Popen[bytes] | None = None
@@ -139,6 +140,8 @@ class Group:
         code = worker.process.returncode
         if worker.crash_at and code == CRASHED:
             self.crashes[worker.crash_at] += 1
+        elif worker.crash_at and worker.leaving:
+            self.spared.append(worker.crash_at)
         elif not worker.leaving:
             self.exits.append(f"worker {worker.number} ended with {code}: {_last_words(worker.log)}")
         elif code not in (0, -signal.SIGKILL):

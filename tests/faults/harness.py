@@ -6,6 +6,7 @@ import random
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,8 +150,10 @@ async def _inflict(wanted: Run, chaos: Chaos, sending: "asyncio.Task[None]", say
 
 
 def _count(report: Report, group: Group, chaos: Chaos) -> None:
-    report.faults, report.missed = chaos.inflicted, chaos.missed
-    report.restarts, report.exits, report.crashes = group.restarts, group.exits, group.crashes
+    died = {f"crash-{point}": count for point, count in group.crashes.items()}
+    report.faults = chaos.inflicted + Counter(died)
+    report.missed = chaos.missed + [f"crash-{point}: the worker did not come there" for point in group.spared]
+    report.restarts, report.exits = group.restarts, group.exits
     report.rebalances = group.rebalances()
     report.rewinds = group.counted("duewatch_rewinds_total")
     report.stale_commits = group.counted("duewatch_commits_total", result="stale")

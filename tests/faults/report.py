@@ -19,7 +19,6 @@ class Report:
     missed: list[str] = field(default_factory=list)
     sent: int = 0
     restarts: int = 0
-    crashes: Counter[str] = field(default_factory=Counter)
     exits: list[str] = field(default_factory=list)
     rebalances: int = 0
     rewinds: int = 0
