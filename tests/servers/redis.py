@@ -108,8 +108,9 @@ class RedisNode:
         if newest is None:
             return 0
         size = newest.stat().st_size
-        known = [one.size for one in self._sizes if one.file == newest]
-        older = [one.size for one in self._sizes if one.file == newest and one.at <= now - 1.0]
+        noted = [one for one in self._sizes.copy() if one.file == newest]  # the watching thread goes on noting
+        known = [one.size for one in noted]
+        older = [one.size for one in noted if one.at <= now - 1.0]
         kept = older[-1] if older else min(known, default=size)
         with newest.open("r+b") as file:
             file.truncate(kept)
