@@ -88,7 +88,7 @@ def test_the_message_says_what_why_and_what_to_do_and_names_nobody() -> None:
     for words in ("purchases: 60 of the last 100 records", "50% of 100", "contract: amount: Input should be a valid"):
         assert words in text
     assert "DUEWATCH_DEAD_LETTER_SHARE" in text
-    assert "a restart stops here again" in text
+    assert "a restart stops again" in text
     assert "user-7" not in text
 
 
