@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +11,11 @@ from aiokafka.errors import TopicAlreadyExistsError
 
 from app.broker import topic_epochs
 from app.kafka import admin_client, read_topics
-from app.settings import Settings, environment_of
+from app.settings import Settings
 from messages.topics import ALL_TOPICS
 from tests.faults.applied import until_applied
-from tests.faults.group import Group, at_home
+from tests.faults.commands import duewatch
+from tests.faults.group import Group
 from tests.faults.oracle import Saved
 from tests.faults.sender import Sender
 
@@ -86,20 +86,15 @@ async def _all_ended(group: Group, seconds: float) -> bool:
 
 async def _reset(settings: Settings) -> None:
     """As an operator does it; refused for as long as the group seems to work."""
-    command = [sys.executable, "-m", "app", "position", "reset", "--topic", TOPIC, "--to", "earliest", "--yes"]
+    printed = ""
     try:
         async with asyncio.timeout(RESET_SECONDS):
             while True:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    env=at_home(environment_of(settings)),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.STDOUT,
+                code, printed = await duewatch(
+                    settings, "position", "reset", "--topic", TOPIC, "--to", "earliest", "--yes"
                 )
-                printed, _ = await process.communicate()
-                if process.returncode == 0:
+                if code == 0:
                     return
                 await asyncio.sleep(1.0)
     except TimeoutError:
-        raise NotRefused(f"the position could not be reset: {printed.decode()[-1000:]}") from None
+        raise NotRefused(f"the position could not be reset: {printed[-1000:]}") from None
