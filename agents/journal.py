@@ -43,15 +43,14 @@ def lost_entries(
 ) -> list[JournalEntry]:
     """Those of `entries` that follow on a store after batch `number` with this position, in their order.
 
-    Entries may repeat themselves. What does not join on, because the position was reset meanwhile or a topic recreated,
-    ends the list.
+    Entries may repeat themselves. What does not join on ends the list.
     """
     by_number = {entry.number: entry for entry in reversed(entries)}
     lost: list[JournalEntry] = []
     known = dict(position)
     while entry := by_number.get(number + len(lost) + 1):
         begins = {piece.topic: TopicPosition(piece.begin, piece.epoch) for piece in entry.topics}
-        if known and begins != known:
+        if known and begins != known and not entry.reset:
             break
         known = {piece.topic: TopicPosition(piece.end, piece.epoch) for piece in entry.topics}
         lost.append(entry)
@@ -128,6 +127,10 @@ class KafkaJournal:
                 consumer.seek(tp, begins[tp])
             waiting: dict[Any, list[Any]] = {tp: [] for tp in begins}
             for entry in entries:
+                if entry.reset:
+                    for piece in entry.topics:
+                        consumer.seek(aiokafka.TopicPartition(piece.topic, partition), piece.begin)
+                    waiting = {tp: [] for tp in begins}
                 found = {}
                 for piece in entry.topics:
                     tp = aiokafka.TopicPartition(piece.topic, partition)

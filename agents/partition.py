@@ -19,9 +19,9 @@ from agents.starts import LogFacts, starting_offsets
 from agents.transport import RecordBatch, Revoked
 from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
-from messages.journal import JOURNAL, JournalEntry, journal_message
+from messages.journal import JOURNAL, JournalEntry, entry_message, journal_message
 from messages.message import Message
-from store.contract import Commit, Header, StaleOwner, StoreUnavailable, TopicPosition
+from store.contract import Commit, Header, LimitView, StaleOwner, StoreUnavailable, TopicPosition
 from store.projection import limit_views
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class Partition:
         self._inbox = Inbox(number, feed, deps.meters, deps.batch_size)
         self._sources: dict[str, Source] = {}
         self._held = _Held(Header(), {}, {})
+        self._unsure = False  # whether Redis may have forgotten what was projected last
+        self._limits: Sequence[LimitView] = ()  # what was projected last
         self._journal = 0  # an offset of the journal that is not after the entry of the next commit
         self._stopping = False
 
@@ -111,6 +113,7 @@ class Partition:
     async def _own(self) -> None:
         await self._deps.broadcasts.read()
         opened = await self._stored(self._view.open)
+        self._limits, self._unsure = (), False
         self._held = _Held(opened.header, dict(opened.position), dict(opened.position))
         self._journal = opened.header.journal
         await self._publish(opened.outbox)
@@ -122,8 +125,10 @@ class Partition:
             batch = await self._inbox.gather(self._deps.tick_seconds)
             if batch is not None:
                 await self._handle(batch)
-            elif self._deps.time_mode == "clock" and self._inbox.caught_up:
+            else:
                 await self._tick()
+            if self._unsure:
+                await self._project_again()
 
     async def _restore(self) -> None:
         """Decide again, as they were, the batches that the journal knows and the store has forgotten."""
@@ -132,6 +137,8 @@ class Partition:
             entries = await self._deps.journal.entries(self.number, self._journal)
             lost = lost_entries(entries, self._held.header.commits, self._held.position)
             if not lost:
+                if any(entry.number > self._held.header.commits for entry in entries):
+                    self._cannot_restore("the next entry of the journal does not join on")
                 break
             log.warning("partition %d: the store has forgotten %d batches: deciding them again", self.number, len(lost))
             try:
@@ -140,8 +147,7 @@ class Partition:
                         await self._repeat(entry, records)
                         restored += 1
             except JournalBroken as broken:
-                log.critical("partition %d: what was decided may be decided otherwise: %s", self.number, broken)
-                self._deps.meters.journal_broken()
+                self._cannot_restore(str(broken))
                 break
             except KafkaError as error:
                 log.warning("partition %d: cannot be restored yet, trying again: %r", self.number, error)
@@ -151,16 +157,26 @@ class Partition:
             log.warning("partition %d: %d batches restored", self.number, restored)
             self._deps.meters.restored(restored)
 
+    def _cannot_restore(self, reason: str) -> None:
+        log.critical("partition %d: what was decided may be decided otherwise: %s", self.number, reason)
+        self._deps.meters.journal_broken()
+
     async def _repeat(self, entry: JournalEntry, records: Mapping[str, Sequence[Any]]) -> None:
         """Decide a batch as the journal tells it. Raises JournalBroken."""
-        in_force = await self._deps.broadcasts.recall(entry.policy, entry.market, entry.model)
+        epochs = await self._logs.epochs([piece.topic for piece in entry.topics])
+        for piece in entry.topics:
+            if piece.begin < piece.end and piece.epoch and epochs[piece.topic] not in ("", piece.epoch):
+                raise JournalBroken(f"{piece.topic} was recreated since")
+        in_force: InForce | None = self._deps.broadcasts.in_force()
+        if not entry.reset:
+            in_force = await self._deps.broadcasts.recall(entry.policy, entry.market, entry.model)
         if in_force is None:
             raise JournalBroken(f"one of {entry.policy}, market {entry.market} and model {entry.model} is not known")
         self._held.position = {piece.topic: TopicPosition(piece.begin, piece.epoch) for piece in entry.topics}
         batch = decoded_batch(entry, records, self._deps.decoder)
         until = self._reach(batch.events, entry.clock, in_force)
         due = await self._stored(lambda: self._view.due(until, _ALL))
-        await self._decide(batch, entry.clock, due, in_force, repeated=True)
+        await self._decide(batch, entry.clock, due, in_force, entry)
 
     async def _begin(self) -> None:
         topics = list(USER_TOPICS)
@@ -191,10 +207,11 @@ class Partition:
         self._inbox.report(self._deps.meters)
 
     async def _tick(self) -> None:
-        """Timers without events: only the clock moves."""
-        clock = self._deps.clock_ms()
+        """Timers without events: only the clock moves. In event time this only shows whether the store is there."""
+        live = self._deps.time_mode == "clock" and self._inbox.caught_up
+        clock = self._deps.clock_ms() if live else 0
         until = self._reach(Events.empty(), clock, self._deps.broadcasts.in_force())
-        if await self._stored(lambda: self._view.due(until, 1)):
+        if await self._stored(lambda: self._view.due(until, 1)) and live:
             await self._apply(Batch(Events.empty(), [], {}, 0), clock)
 
     async def _apply(self, batch: Batch, clock: int) -> None:
@@ -237,7 +254,7 @@ class Partition:
         return max(self._held.header.watermark, newest - in_force.policy.terms.allowed_lateness)
 
     async def _decide(
-        self, batch: Batch, clock: int, due: list[str], in_force: InForce, *, repeated: bool = False
+        self, batch: Batch, clock: int, due: list[str], in_force: InForce, repeated: JournalEntry | None = None
     ) -> None:
         deps, events, held = self._deps, batch.events, self._held
         begun = asyncio.get_running_loop().time()
@@ -261,20 +278,21 @@ class Partition:
             journal=self._journal,
         )
         position = _moved(held.position, batch.positions)
+        entry = entry_message(repeated) if repeated else self._entry(header, position, events)
         commit = Commit(
             header=header,
             position=position,
             timers=dict(zip(names, records["next_timer"][touched].tolist(), strict=True)),
             records=self._residents.packed(touched),
             retired=self._residents.users_of(retired),
-            outbox=(self._entry(header, position, events), *outcome.decisions),
+            outbox=(entry, *outcome.decisions),
         )
         await self._commit(commit)
         self._residents.forget(retired)
         deps.reached("committed")
         seconds = asyncio.get_running_loop().time() - begun
         offset = await self._publish(commit.outbox)
-        if not repeated:  # a repeated entry lies behind others that are still to be repeated
+        if repeated is None:  # a repeated entry lies behind others that are still to be repeated
             self._journal = offset
         deps.reached("published")
         # Counted only now: who sees an event accounted for finds what it led to in the topics.
@@ -314,6 +332,16 @@ class Partition:
         views = limit_views(outbox)
         if views:
             await self._stored(lambda: self._deps.store.project_limits(views))
+            self._limits = views
+
+    async def _project_again(self) -> None:
+        """A Redis that lost its tail may have kept a commit and forgotten the limits that were written after it.
+
+        Those of earlier commits it has: they were written before the newest was made.
+        """
+        self._unsure = False
+        if self._limits:
+            await self._stored(lambda: self._deps.store.project_limits(self._limits))
 
     async def _commit(self, commit: Commit) -> None:
         """Commit once, whatever the store's replies are. Raises StaleOwner."""
@@ -325,7 +353,7 @@ class Partition:
                 break
             except StoreUnavailable as error:
                 log.warning("partition %d: commit %d: %s", self.number, commit.header.commits, error)
-                self._deps.health.store_reachable = False
+                self._unsure, self._deps.health.store_reachable = True, False
                 self._deps.meters.retried("store")
             await backoff.wait()
             opened = await self._stored(self._view.open)
@@ -338,7 +366,14 @@ class Partition:
         self._held = _Held(commit.header, dict(commit.position), after[1])
 
     async def _stored(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        return await until_stored(call, self._deps.meters, self._deps.health)
+        async def watched() -> _T:
+            try:
+                return await call()
+            except StoreUnavailable:
+                self._unsure = True
+                raise
+
+        return await until_stored(watched, self._deps.meters, self._deps.health)
 
 
 def _moved(position: Mapping[str, TopicPosition], offsets: Mapping[str, int]) -> dict[str, TopicPosition]:

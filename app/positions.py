@@ -13,6 +13,8 @@ from app.broker import Bounds, Place, log_bounds, offsets_at, topic_epochs
 from app.settings import Settings
 from features.record import RECENT_EVENTS
 from messages.inputs import USER_TOPICS
+from messages.journal import JournalEntry, TopicRange, entry_message
+from messages.message import Message
 from store.contract import Commit, Header, Store, TopicPosition
 
 TOPICS = tuple(USER_TOPICS)
@@ -239,15 +241,26 @@ async def apply_moves(store: Store, moves: Sequence[Move]) -> Result:
             if stale:
                 result.failed[number] = f"the position in {', '.join(stale)} has moved meanwhile: somebody works on it"
                 continue
-            await view.commit(
-                Commit(
-                    header=replace(opened.header, commits=opened.header.commits + 1),
-                    position={move.before.topic: move.after for move in wanted},
-                    # The next owner publishes it: nobody knows whether the last one did.
-                    outbox=opened.outbox,
-                )
-            )
+            header = replace(opened.header, commits=opened.header.commits + 1)
+            moved = {move.before.topic: move.after for move in wanted}
+            entry = _reset_entry(number, header, {**opened.position, **moved})
+            # The next owner publishes the outbox: nobody knows whether the last one did.
+            await view.commit(Commit(header=header, position=moved, outbox=(*opened.outbox, entry)))
             result.moved.append(number)
         finally:
             await view.close()
     return result
+
+
+def _reset_entry(number: int, header: Header, position: Mapping[str, TopicPosition]) -> Message:
+    """What the journal tells of a position that was set by hand: a batch of nothing, which need not join on."""
+    ranges = tuple(
+        TopicRange(topic=topic, epoch=at.epoch, begin=at.next_offset, end=at.next_offset)
+        for topic, at in position.items()
+    )
+    return entry_message(
+        JournalEntry(
+            partition=number, number=header.commits, clock=0, watermark=header.watermark, policy=header.policy,
+            market=header.market, model=header.model, topics=ranges, order="", reset=True,
+        )
+    )  # fmt: skip

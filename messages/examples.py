@@ -228,6 +228,7 @@ DECISIONS: dict[str, dict[str, Any]] = _by_type(
                 {"topic": "repayments", "epoch": "", "begin": 7, "end": 8},
             ],
             "order": "0010",
+            "reset": False,
         },
     )
 )

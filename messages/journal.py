@@ -32,7 +32,10 @@ class TopicRange(Contract):
 
 
 class JournalEntry(Contract):
-    """One batch. The entries of a partition are numbered from 1 on, and each begins where the one before it ended."""
+    """One batch. The entries of a partition are numbered from 1 on, and each begins where the one before it ended.
+
+    Only one that says `reset` need not: somebody has set the position by hand. It has no events.
+    """
 
     type: Literal["batch"] = "batch"
     partition: Offset
@@ -46,6 +49,7 @@ class JournalEntry(Contract):
     order: Annotated[str, Field(pattern="^[0-9]*$")] = Field(
         description="A digit per accepted event, in the order decided: the index of its topic in `topics`."
     )
+    reset: bool = False
 
 
 class _Range(msgspec.Struct):
@@ -67,6 +71,7 @@ class _Entry(msgspec.Struct, tag="batch"):
     model: str
     topics: list[_Range]
     order: str
+    reset: bool
 
 
 _encode = msgspec.json.Encoder().encode
@@ -94,9 +99,21 @@ def journal_message(
         partition, number, clock, watermark, *versions,
         topics=[_Range(topic, epoch, begin, end) for topic, (epoch, begin, end) in ranges.items()],
         order=digit_of_source[events.source].tobytes().decode() if len(events) else "",
+        reset=False,
     )  # fmt: skip
-    headers = attributes(JournalEntry, f"{partition}:{number}")
-    return Message(JOURNAL, str(partition).encode(), _encode(entry), headers)
+    return _message(entry)
+
+
+def entry_message(entry: JournalEntry) -> Message:
+    """The message of an entry: the same bytes for the same entry."""
+    fields = {name: getattr(entry, name) for name in _Entry.__struct_fields__}
+    fields["topics"] = [_Range(piece.topic, piece.epoch, piece.begin, piece.end) for piece in entry.topics]
+    return _message(_Entry(**fields))
+
+
+def _message(entry: _Entry) -> Message:
+    headers = attributes(JournalEntry, f"{entry.partition}:{entry.number}")
+    return Message(JOURNAL, str(entry.partition).encode(), _encode(entry), headers)
 
 
 def journal_entry(value: bytes) -> JournalEntry:

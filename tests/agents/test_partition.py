@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 from collections import Counter
@@ -158,6 +159,35 @@ async def test_the_next_owner_projects_limits_that_were_committed_and_never_proj
     assert await bench.store.limit_of("u") == LimitView(
         "u", 70, frozen=True, grade="C", default_probability=0.5, version=3
     )
+
+
+async def test_limits_that_redis_forgot_after_their_commit_are_projected_again() -> None:
+    store = FailingStore()
+    bench = Bench(store)
+    adjustment = {"user_id": "u", "direction": "frozen", "new_limit": 70, "limit_version": 3}
+    adjustment |= {"grade": "C", "default_probability": 0.5}
+    message = Message("limit-adjustments", b"u", json.dumps(adjustment).encode())
+    view = store.partition(0)
+    await view.open()
+    await view.commit(Commit(header=Header(commits=1), position={}, outbox=(message,)))
+    fill(bench)
+    notes = _Notes(lambda: None)
+    owner = bench.owner(meters=notes)
+    await owner.finished()
+    store._limits.clear()  # the last second, after a restart that broke the connection
+    store.faults["due"] = ["before"]
+    projected = asyncio.Event()
+    write = store.project_limits
+
+    async def noted(limits: Sequence[LimitView]) -> None:
+        await write(limits)
+        projected.set()
+
+    store.project_limits = noted  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await projected.wait()
+    await owner.stop()
+    assert await store.limit_of("u") is not None
 
 
 async def test_a_stale_owner_publishes_nothing_and_goes_on_behind_the_other() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from agents.journal import lost_entries
+from app.broker import Bounds
+from app.positions import Move, Placed, apply_moves
 from messages.journal import JOURNAL, JournalEntry, TopicRange
 from messages.message import Message
 from store.contract import TopicPosition
@@ -113,6 +115,32 @@ async def test_an_empty_store_is_filled_from_the_journal() -> None:
     await again.stop()
     assert bench.published.of("warnings") == 2 * decided
     assert Counter(bench.published.of(JOURNAL)).most_common()[-1][1] == 2
+
+
+async def test_a_position_that_was_set_by_hand_is_restored_too() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench)
+    owner = bench.owner()
+    await owner.finished()
+    await owner.stop()
+    assert isinstance(bench.store, MemoryStore)
+    snapshot = older(bench.store)
+    bench.send("purchases", "u0", 50, 50)  # which is to be skipped
+    bench.send("purchases", "u0", 51, 51)
+    stored = TopicPosition(3, EPOCH)
+    move = Move(Placed("purchases", 0, stored, EPOCH, Bounds(0, 5)), TopicPosition(4, EPOCH), skipped=1)
+    assert (await apply_moves(bench.store, [move])).moved == [0]
+    second = bench.owner()
+    await second.until(lambda: "purchases/5" in second.acknowledged)
+    await second.stop()
+    decided = bench.published.of("warnings")
+    bench.store = snapshot
+    third = bench.owner()
+    await third.until(lambda: len(bench.published.of("warnings")) == len(decided) + 7)
+    await third.stop()
+    assert differing(bench.published.of("warnings")) == 0
+    assert await counts(bench, "u0") == [3]
+    assert (await bench.store.partition(0).open()).position["purchases"] == TopicPosition(5, EPOCH)
 
 
 async def test_what_cannot_be_decided_as_it_was_is_said_and_decided_anew(caplog: pytest.LogCaptureFixture) -> None:

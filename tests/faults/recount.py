@@ -95,6 +95,8 @@ def grouped(entries: Sequence[JournalEntry], most: int) -> Iterator[list[Journal
     for entry in entries:
         if group and (
             group[-1].clock
+            or group[-1].reset
+            or entry.reset
             or (entry.policy, entry.market, entry.model) != (group[-1].policy, group[-1].market, group[-1].model)
             or sum(len(other.order) for other in group) + len(entry.order) > most
         ):
@@ -123,7 +125,9 @@ def check_chain(logs: Logs, entries: Sequence[JournalEntry], findings: Findings)
                 _check_end(logs, piece.topic, epoch, offset, findings)
                 offset = _begin(logs, piece)
             where = f"{piece.topic}[{logs.partition}], entry {entry.number}"
-            if piece.begin > offset:
+            if entry.reset:
+                pass  # somebody wanted it there
+            elif piece.begin > offset:
                 findings.differs(f"{where}: LOST offsets {offset} to {piece.begin - 1}")
             elif piece.begin < offset:
                 findings.differs(f"{where}: TWICE offsets {piece.begin} to {offset - 1}")
@@ -165,6 +169,8 @@ class Recount:
     def decide(self, group: Sequence[JournalEntry]) -> None:
         """Decide entries that follow on each other as one batch, see `grouped`. Raises Undecidable."""
         found, findings = self.found, self._findings
+        if group[0].reset:
+            return  # the position was set by hand, nothing was decided
         in_force = self._in_force(group[0])
         lateness, before, clock = in_force.policy.terms.allowed_lateness, found.watermark, group[-1].clock
         parts = [self._events(entry) for entry in group]

@@ -3,7 +3,7 @@ import pytest
 
 from messages.columns import EVENT, Events, Source
 from messages.inputs import USER_TOPICS
-from messages.journal import JOURNAL, JournalEntry, TopicRange, journal_entry, journal_message
+from messages.journal import JOURNAL, JournalEntry, TopicRange, entry_message, journal_entry, journal_message
 
 
 def events(sources: tuple[Source, ...], source: list[int]) -> Events:
@@ -39,6 +39,14 @@ def test_the_same_batch_gives_the_same_bytes() -> None:
     batch = events((Source("bills", 3),), [0])
     first, again = (journal_message(3, 1, 0, 0, ("", "", ""), {"bills": ("", 0, 1)}, batch) for _ in range(2))
     assert first == again
+
+
+def test_an_entry_that_was_read_has_the_bytes_that_it_had() -> None:
+    batch = events((Source("bills", 3, "e2"), Source("purchases", 3, "e1")), [1, 1, 0, 1])
+    message = journal_message(
+        3, 17, 99, 60, ("p@1", "m@1", "s@1"), {"purchases": ("e1", 1, 4), "bills": ("", 5, 6)}, batch
+    )
+    assert entry_message(journal_entry(message.value)) == message
 
 
 def test_all_user_keyed_topics_have_a_digit() -> None:
