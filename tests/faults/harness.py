@@ -106,8 +106,9 @@ async def _under_faults(
         try:
             await _inflict(wanted, chaos, sending, say)
             await chaos.brokers_whole()
-            if LAST_FAULT in wanted.faults:
-                saved = await recreate(settings, group, sender, say)
+            for _ in range(1 if wanted.short else 2) if LAST_FAULT in wanted.faults else ():
+                await group.ready(READY_SECONDS)
+                saved = {**saved, **await recreate(settings, group, sender, say)}
                 chaos.inflicted[LAST_FAULT] += 1
             await sending
         except NotRefused as refused:
