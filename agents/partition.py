@@ -128,7 +128,7 @@ class Partition:
             else:
                 await self._tick()
             if self._unsure:
-                await self._project_again()
+                await self._project([])
 
     async def _restore(self) -> None:
         """Decide again, as they were, the batches that the journal knows and the store has forgotten."""
@@ -329,19 +329,17 @@ class Partition:
         return offset
 
     async def _project(self, outbox: Sequence[Message]) -> None:
-        views = limit_views(outbox)
-        if views:
-            await self._stored(lambda: self._deps.store.project_limits(views))
-            self._limits = views
+        """Write the limits that the adjustments of `outbox` set; before them, where need be, those written last.
 
-    async def _project_again(self) -> None:
-        """A Redis that lost its tail may have kept a commit and forgotten the limits that were written after it.
-
-        Those of earlier commits it has: they were written before the newest was made.
+        A Redis that lost its tail may have kept a commit and forgotten the limits that were written after it. Those of
+        earlier commits it has: they were written before the newest commit was made.
         """
+        views = limit_views(outbox)
+        wanted = [*self._limits, *views] if self._unsure else views
         self._unsure = False
-        if self._limits:
-            await self._stored(lambda: self._deps.store.project_limits(self._limits))
+        if wanted:
+            await self._stored(lambda: self._deps.store.project_limits(wanted))
+        self._limits = views or self._limits
 
     async def _commit(self, commit: Commit) -> None:
         """Commit once, whatever the store's replies are. Raises StaleOwner."""

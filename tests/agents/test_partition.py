@@ -25,7 +25,7 @@ from store.contract import (
 from store.memory import MemoryStore
 from tests.agents.bench import EPOCH, Bench, Killed
 from tests.agents.cluster import START_MS
-from tests.agents.standins import LATENESS
+from tests.agents.standins import LATENESS, decide
 
 START = START_MS // 1000
 
@@ -161,7 +161,8 @@ async def test_the_next_owner_projects_limits_that_were_committed_and_never_proj
     )
 
 
-async def test_limits_that_redis_forgot_after_their_commit_are_projected_again() -> None:
+@pytest.mark.parametrize("call", ["due", "commit"])
+async def test_limits_that_redis_forgot_after_their_commit_are_projected_again(call: str) -> None:
     store = FailingStore()
     bench = Bench(store)
     adjustment = {"user_id": "u", "direction": "frozen", "new_limit": 70, "limit_version": 3}
@@ -171,23 +172,37 @@ async def test_limits_that_redis_forgot_after_their_commit_are_projected_again()
     await view.open()
     await view.commit(Commit(header=Header(commits=1), position={}, outbox=(message,)))
     fill(bench)
-    notes = _Notes(lambda: None)
-    owner = bench.owner(meters=notes)
+    owner = bench.owner(decide=with_a_limit)
     await owner.finished()
+    assert await store.limit_of("u0") is not None
     store._limits.clear()  # the last second, after a restart that broke the connection
-    store.faults["due"] = ["before"]
+    store.faults[call] = ["before"]
     projected = asyncio.Event()
     write = store.project_limits
 
     async def noted(limits: Sequence[LimitView]) -> None:
         await write(limits)
-        projected.set()
+        if any(view.user == "u0" for view in limits):
+            projected.set()
 
     store.project_limits = noted  # type: ignore[method-assign]
+    if call == "commit":
+        bench.send("purchases", "u1", 100, 20)
+        owner.feed()
     async with asyncio.timeout(10):
         await projected.wait()
     await owner.stop()
-    assert await store.limit_of("u") is not None
+
+
+def with_a_limit(*arguments: Any) -> Any:
+    """Decide as ever, and adjust the limit of every user who comes."""
+    outcome = decide(*arguments)
+    users = dict.fromkeys(message.key for message in outcome.decisions)
+    adjustment = {"direction": "raised", "new_limit": 70, "limit_version": 1, "grade": "A", "default_probability": 0.5}
+    for user in users:
+        body = json.dumps(adjustment | {"user_id": (user or b"").decode()}).encode()
+        outcome.decisions.append(Message("limit-adjustments", user, body))
+    return outcome
 
 
 async def test_a_stale_owner_publishes_nothing_and_goes_on_behind_the_other() -> None:
