@@ -120,6 +120,7 @@ async def _under_faults(
         begun = time.monotonic()
         try:
             if not report.problems:
+                await group.ready(READY_SECONDS)  # what a reset left in the outboxes is published then
                 await until_applied(settings, say)
         except Lagging as lagging:
             report.problems.append(str(lagging))
