@@ -153,7 +153,9 @@ class Group:
         try:
             async with asyncio.timeout(seconds), aiohttp.ClientSession() as session:
                 while reasons:
-                    reasons = "; ".join([await _unready(session, worker) for worker in self.workers]).strip("; ")
+                    lacking = self.wanted - len(self.workers)
+                    told = [await _unready(session, worker) for worker in self.workers]
+                    reasons = "; ".join([f"{lacking} workers are lacking"] * (lacking > 0) + list(filter(None, told)))
                     await asyncio.sleep(SUPERVISE_SECONDS)
         except TimeoutError:
             raise TimeoutError(f"not ready within {seconds:.0f} s: {reasons}; logs: {self.directory}") from None
