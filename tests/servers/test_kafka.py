@@ -76,6 +76,6 @@ async def test_three_brokers_keep_everything_while_one_is_killed_paused_or_full(
     three.fill_disk_of(2)
     await send(three, b"one is full" * 10_000)
     assert await asyncio.to_thread(process.wait, 60) != 0
-    assert "KafkaStorageException" in (three.brokers[2].directory / "broker.log").read_text()
+    assert "all log dirs in" in (three.brokers[2].directory / "broker.log").read_text()  # "... have failed"
     three.start_broker(2)
     assert await values(three) == {b"before", b"one is dead", b"one is paused", b"one is full" * 10_000}
