@@ -160,7 +160,7 @@ def cut_batch(
         vouched &= sure
     lane_of = np.repeat(np.arange(len(keys)), [k.shape[1] for k in keys])
     order = np.argsort(merged, kind="stable")
-    order = order[vouched[order]][:most]
+    order = order[: int(np.argmin(np.append(vouched[order], False)))][:most]  # nothing overtakes what has to wait
     counts = np.bincount(lane_of[order], minlength=len(keys))
 
     batch, pieces = Batch(Events.empty(), [], {}, 0), list[Events]()

@@ -101,6 +101,18 @@ def test_a_batch_is_never_larger_than_asked(lanes: dict[str, Lane]) -> None:
     assert batch.positions == {"purchases": 2, "repayments": 1}
 
 
+def test_an_event_that_nobody_vouches_for_is_not_overtaken_by_a_later_one_that_was_fetched_before() -> None:
+    lanes = {topic: Lane(0) for topic in TOPICS}
+    lanes["purchases"].add(events("purchases", [10], [0]), [], 1, 0, lambda: None, fetched_ms=1)
+    lanes["repayments"].add(events("repayments", [5, 20], [0, 1]), [], 2, 0, lambda: None, fetched_ms=2)
+    batch, holding = cut_batch(lanes, lambda _topic: 0, 10, lambda _topic: 2)
+    assert batch is None
+    assert "bills" in holding
+    batch, _ = cut_batch(lanes, lambda _topic: 0, 10, lambda _topic: 3)
+    assert batch is not None
+    assert order(batch) == ["repayments/0", "purchases/0", "repayments/1"]
+
+
 def test_a_hand_over_is_acknowledged_when_its_last_record_is_decided(lanes: dict[str, Lane]) -> None:
     acknowledged: list[str] = []
     add(lanes["purchases"], "purchases", [1, 2], acknowledged)
@@ -176,3 +188,32 @@ def test_however_records_arrive_all_are_cut_once_in_order_and_no_batch_overtakes
         f"{topic}/{i}" for topic, log in zip(TOPICS, logs, strict=True) for i in range(len(log))
     )
     assert times == sorted(times)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    published=st.lists(st.sampled_from(TOPICS), max_size=40),
+    responses=st.lists(
+        st.tuples(st.permutations(TOPICS), st.lists(st.integers(0, 6), min_size=3, max_size=3)), max_size=20
+    ),
+    most=st.integers(1, 9),
+)
+def test_events_published_while_a_response_reads_one_topic_after_the_other_are_cut_in_the_order_of_their_time(
+    published: list[str], responses: list[tuple[list[str], list[int]]], most: int
+) -> None:
+    """Event i is published at its time i; a broker reads each topic of a response up to what is published by then."""
+    lanes = {topic: Lane(0) for topic in TOPICS}
+    there, times = 0, list[int]()
+    rest = [(list(TOPICS), [len(published), 0, 0]), (list(TOPICS), [0, 0, 0]), (list(TOPICS), [0, 0, 0])]
+    for number, (topics, more) in enumerate([*responses, *rest], 1):
+        for topic, count in zip(topics, more, strict=True):
+            there = min(there + count, len(published))
+            lane = lanes[topic]
+            log = [time for time, name in enumerate(published[:there]) if name == topic]
+            found = events(topic, log[lane.end :], range(lane.end, len(log)))
+            if len(found):
+                lane.add(found, [], len(log), 0, lambda: None, fetched_ms=number)
+        looks = dict.fromkeys(TOPICS, number)
+        while (batch := cut_batch(lanes, lambda _topic: 0, most, looks.__getitem__)[0]) is not None:
+            times += batch.events.columns["time"].tolist()
+    assert times == list(range(len(published)))
