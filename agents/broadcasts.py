@@ -7,7 +7,7 @@ is not understood, or must not be trusted, is refused and the old one stays in f
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import aiokafka
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from agents.health import Health
 from agents.meters import Meters
 from agents.patience import Backoff
+from agents.reading import read_whole, topic_partitions
 from agents.snapshots import Untrusted, open_snapshot
 from decisions.in_force import InForce
 from features.market import Market
@@ -188,7 +189,7 @@ class KafkaBroadcasts:
 
     async def _follow(self, consumer: Any, positions: dict[Any, int]) -> None:
         """Read from where the last consumer got to, for ever."""
-        tps = await _partitions(consumer)
+        tps = await topic_partitions(consumer, TOPICS)
         consumer.assign(tps)
         first = await consumer.beginning_offsets(tps)
         for tp in tps:
@@ -202,26 +203,3 @@ class KafkaBroadcasts:
             if not self._whole.is_set() and await read_whole(consumer, tps):
                 self._whole.set()
                 self._health.broadcasts_read = True
-
-
-async def read_whole(consumer: Any, tps: Iterable[Any]) -> bool:
-    """Whether an aiokafka consumer has read everything; told by fetches, a list of end offsets may be behind."""
-    for tp in tps:
-        end = consumer.highwater(tp)
-        if end is None or await consumer.position(tp) < end:
-            return False
-    return True
-
-
-async def _partitions(consumer: Any) -> list[Any]:
-    """All partitions of the broadcast topics. Raises KafkaError while one of them does not exist."""
-    # The consumer itself knows partitions only of topics that it reads already.
-    cluster = await consumer._client.fetch_all_metadata()
-    lacking = [topic for topic in TOPICS if not cluster.partitions_for_topic(topic)]
-    if lacking:
-        raise KafkaError(f"no topic {', '.join(lacking)}")
-    return [
-        aiokafka.TopicPartition(topic, number)
-        for topic in TOPICS
-        for number in sorted(cluster.partitions_for_topic(topic))
-    ]

@@ -5,10 +5,11 @@ version 5, so the one newer version that is asked for here is described in aioka
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -110,18 +111,21 @@ class _MetadataRequest(Request[_MetadataStruct]):  # type: ignore[misc]
         return request_struct_class(topics, creates_topics, authorized_operations, {})
 
 
-async def topic_identities(client: Any, topics: Iterable[str]) -> dict[str, str]:
-    """The UUID of each topic that exists, by name; "" where the broker does not tell.
+async def topic_identities(options: Mapping[str, Any], topics: Iterable[str]) -> dict[str, str]:
+    """The UUID of each topic by name, "" where it does not exist or the broker does not tell.
 
-    `client` is a started aiokafka.client.AIOKafkaClient. Raises aiokafka.errors.KafkaError where no broker answers.
+    `options` are what every aiokafka client takes. Raises aiokafka.errors.KafkaError where no broker answers.
     """
-    wanted = tuple(topics)
+    identities = dict.fromkeys(topics, "")
+    client = AIOKafkaClient(**options)
     try:
-        response = await client.send(client.get_random_node(), _MetadataRequest(wanted))
+        await client.bootstrap()
+        response = await client.send(client.get_random_node(), _MetadataRequest(identities))
     except (IncompatibleBrokerVersion, NotImplementedError):
-        return dict.fromkeys(wanted, "")
-    identities = {}
+        return identities
+    finally:
+        await client.close()
     for error, name, identity, *_ in response.topics:
-        if error == 0:
-            identities[name] = "" if identity == _NO_ID else str(uuid.UUID(bytes=identity))
+        if error == 0 and identity != _NO_ID:
+            identities[name] = str(uuid.UUID(bytes=identity))
     return identities

@@ -7,6 +7,8 @@ Read again as new, their events might interleave in another way and lead to othe
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import aiokafka
@@ -15,10 +17,10 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from agents.alignment import Batch
-from agents.broadcasts import read_whole
 from agents.meters import Meters
 from agents.patience import Backoff
 from agents.ports import Decoder
+from agents.reading import read_whole, topic_partitions
 from messages.columns import Events, Source
 from messages.journal import JOURNAL, JournalEntry, journal_entry
 from store.contract import TopicPosition
@@ -135,7 +137,7 @@ class KafkaJournal:
                 for piece in entry.topics:
                     tp = aiokafka.TopicPartition(piece.topic, partition)
                     await _fill(consumer, tp, waiting[tp], piece.end)
-                    found[piece.topic] = [record for record in waiting[tp] if record.offset < piece.end]
+                    found[piece.topic] = list(takewhile(partial(_is_before, piece.end), waiting[tp]))
                     del waiting[tp][: len(found[piece.topic])]
                 yield entry, found
 
@@ -145,9 +147,8 @@ class KafkaJournal:
                 **self._options, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=WAIT_MS
             )
             await self._consumer.start()
+            await topic_partitions(self._consumer, [JOURNAL])  # it must be there
         consumer = self._consumer
-        if JOURNAL not in await consumer.topics():
-            raise KafkaError(f"no topic {JOURNAL}")
         consumer.assign([tp])
         first = (await consumer.beginning_offsets([tp]))[tp]
         consumer.seek(tp, max(first, since))
@@ -159,6 +160,10 @@ class KafkaJournal:
                 except ValidationError as error:
                     log.error("%s[%d], offset %d: not an entry: %s", *tp, record.offset, error)
         return entries
+
+
+def _is_before(end: int, record: Any) -> bool:
+    return bool(record.offset < end)
 
 
 async def _fill(consumer: Any, tp: Any, waiting: list[Any], end: int) -> None:

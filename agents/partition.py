@@ -202,16 +202,18 @@ class Partition:
             self._deps.meters.refused(refusal.source.topic, refusal.error)
         await self._deps.publisher.publish([self._deps.dead_letter(refusal) for refusal in batch.refused])
         self._deps.reached("dead-letters")
-        live = self._deps.time_mode == "clock" and self._inbox.caught_up
-        await self._apply(batch, self._deps.clock_ms() if live else 0)
+        await self._apply(batch, self._clock())
         self._inbox.report(self._deps.meters)
+
+    def _clock(self) -> int:
+        """What counts as now, ms; 0 while events alone move time: in event time, and until everything is read."""
+        return self._deps.clock_ms() if self._deps.time_mode == "clock" and self._inbox.caught_up else 0
 
     async def _tick(self) -> None:
         """Timers without events: only the clock moves. In event time this only shows whether the store is there."""
-        live = self._deps.time_mode == "clock" and self._inbox.caught_up
-        clock = self._deps.clock_ms() if live else 0
+        clock = self._clock()
         until = self._reach(Events.empty(), clock, self._deps.broadcasts.in_force())
-        if await self._stored(lambda: self._view.due(until, 1)) and live:
+        if await self._stored(lambda: self._view.due(until, 1)) and clock:
             await self._apply(Batch(Events.empty(), [], {}, 0), clock)
 
     async def _apply(self, batch: Batch, clock: int) -> None:
@@ -311,9 +313,7 @@ class Partition:
             topic: (at.epoch, self._held.position[topic].next_offset, at.next_offset) for topic, at in position.items()
         }
         versions = (header.policy, header.market, header.model)
-        return journal_message(
-            self.number, header.commits, header.clock, header.watermark, versions, ranges, events
-        )  # fmt: skip
+        return journal_message(self.number, header.commits, header.clock, header.watermark, versions, ranges, events)
 
     async def _publish(self, outbox: Sequence[Message]) -> int:
         """Publish the outbox of a commit, its journal entry first: no decision is seen that could be decided otherwise.
@@ -350,9 +350,7 @@ class Partition:
                 await self._view.commit(commit)
                 break
             except StoreUnavailable as error:
-                log.warning("partition %d: commit %d: %s", self.number, commit.header.commits, error)
-                self._unsure, self._deps.health.store_reachable = True, False
-                self._deps.meters.retried("store")
+                self._store_failed(error)
             await backoff.wait()
             opened = await self._stored(self._view.open)
             found = (opened.header, dict(opened.position))
@@ -364,14 +362,14 @@ class Partition:
         self._held = _Held(commit.header, dict(commit.position), after[1])
 
     async def _stored(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        async def watched() -> _T:
-            try:
-                return await call()
-            except StoreUnavailable:
-                self._unsure = True
-                raise
+        result = await until_stored(call, self._store_failed)
+        self._deps.health.store_reachable = True
+        return result
 
-        return await until_stored(watched, self._deps.meters, self._deps.health)
+    def _store_failed(self, error: StoreUnavailable) -> None:
+        log.warning("partition %d: store unavailable, trying again: %s", self.number, error)
+        self._unsure, self._deps.health.store_reachable = True, False
+        self._deps.meters.retried("store")
 
 
 def _moved(position: Mapping[str, TopicPosition], offsets: Mapping[str, int]) -> dict[str, TopicPosition]:

@@ -1,16 +1,11 @@
 """Waiting between attempts: longer each time, and never in step with the other workers."""
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from agents.health import Health
-from agents.meters import Meters
 from store.contract import StoreUnavailable
-
-log = logging.getLogger(__name__)
 
 FIRST_SECONDS, MOST_SECONDS = 0.05, 5.0
 _T = TypeVar("_T")
@@ -28,17 +23,12 @@ class Backoff:
         await asyncio.sleep(seconds * (0.5 + secrets.randbelow(1_000) / 2_000))
 
 
-async def until_stored(call: Callable[[], Awaitable[_T]], meters: Meters, health: Health) -> _T:
-    """What `call` returns, tried again for as long as it raises StoreUnavailable; `health` knows of it."""
+async def until_stored(call: Callable[[], Awaitable[_T]], failed: Callable[[StoreUnavailable], None]) -> _T:
+    """What `call` returns, tried again for as long as it raises StoreUnavailable; `failed` hears of each failure."""
     backoff = Backoff()
     while True:
         try:
-            result = await call()
+            return await call()
         except StoreUnavailable as error:
-            log.warning("store unavailable, trying again: %s", error)
-            health.store_reachable = False
-            meters.retried("store")
-            await backoff.wait()
-        else:
-            health.store_reachable = True
-            return result
+            failed(error)
+        await backoff.wait()

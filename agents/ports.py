@@ -221,8 +221,8 @@ def _nothing(_: str) -> None:
 class Deps:
     """A worker's parts.
 
-    `reached` hears the named points of a batch's
-    way: "dead-letters", "decided", "committed", "journaled", "published", "acknowledged".
+    `reached` hears the named points of a batch's way: "dead-letters", "decided", "committed", "journaled", "published",
+    "acknowledged".
     """
 
     store: Store

@@ -87,33 +87,31 @@ class KafkaPublisher:
                     self._meters.published(topic, count)
                 waiting = waiting[delivered:]
                 if waiting:
-                    self._meters.retried("broker")
-                    await backoff.wait()
-                    await self._connect()
+                    await self._try_again(backoff)
 
     async def record(self, entry: Message, partition: int) -> int:
         """Deliver a journal entry to this partition of its topic; returns the offset that it got."""
-        with self._noting_lateness():
-            return await self._record(entry, partition)
-
-    async def _record(self, entry: Message, partition: int) -> int:
         backoff = Backoff()
-        while True:
-            try:
-                delivered = await self._producer.send_and_wait(
-                    entry.topic, entry.value, key=entry.key, partition=partition, headers=list(entry.headers)
-                )
-            except MessageSizeTooLargeError:
-                raise
-            except KafkaError as error:
-                log.warning("not recorded, trying again: %r", error)
-                self._meters.retried("broker")
-            else:
-                offset: int = delivered.offset
-                self._meters.published(entry.topic, 1)
-                return offset
-            await backoff.wait()
-            await self._connect()
+        with self._noting_lateness():
+            while True:
+                try:
+                    delivered = await self._producer.send_and_wait(
+                        entry.topic, entry.value, key=entry.key, partition=partition, headers=list(entry.headers)
+                    )
+                except MessageSizeTooLargeError:
+                    raise
+                except KafkaError as error:
+                    log.warning("not recorded, trying again: %r", error)
+                else:
+                    offset: int = delivered.offset
+                    self._meters.published(entry.topic, 1)
+                    return offset
+                await self._try_again(backoff)
+
+    async def _try_again(self, backoff: Backoff) -> None:
+        self._meters.retried("broker")
+        await backoff.wait()
+        await self._connect()
 
     async def _connect(self) -> None:
         """Have a producer that works, however long that takes; one whose sender has died sends nothing any more."""

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from agents.identity import topic_identities
@@ -20,6 +20,27 @@ _T = TypeVar("_T")
 
 class PositionRefused(Exception):
     """The stored position cannot belong to this log; the message says why and what to do."""
+
+
+class Verdict(StrEnum):
+    """How a stored position relates to its log."""
+
+    OK = "ok"
+    NEW = "new"  # nothing is stored: reading starts at the earliest record
+    RECREATED = "recreated"  # the position counts in another incarnation of the topic: refused
+    BEYOND_END = "beyond end"  # the log ends before the position: refused
+    LOST = "events lost"  # the log begins behind the position
+
+
+def verdict(known: TopicPosition | None, epoch: str, first: int, end: int) -> Verdict:
+    """What is to be thought of a position in a log from `first` to `end`, of the topic's incarnation `epoch`."""
+    if known is None:
+        return Verdict.NEW
+    if known.epoch and epoch and known.epoch != epoch:
+        return Verdict.RECREATED
+    if known.next_offset > end:
+        return Verdict.BEYOND_END
+    return Verdict.LOST if known.next_offset < first else Verdict.OK
 
 
 def starting_offsets(
@@ -43,18 +64,19 @@ def starting_offsets(
         if known is None:
             offsets[topic] = first
             continue
-        if known.epoch and epochs[topic] and known.epoch != epochs[topic]:
+        found = verdict(known, epochs[topic], first, end)
+        if found is Verdict.RECREATED:
             raise PositionRefused(
                 f"{topic}[{partition}]: the topic was recreated: the stored position {known.next_offset} counts in "
                 f"{known.epoch}, the topic is now {epochs[topic]}. Decide what of the new topic is to be applied, then "
                 "reset the position, or use an empty store."
             )
-        if known.next_offset > end:
+        if found is Verdict.BEYOND_END:
             raise PositionRefused(
                 f"{topic}[{partition}]: the stored position {known.next_offset} is beyond the log's end {end}: "
                 "the topic was recreated, or lost its tail. Restore the topic, or reset the position."
             )
-        if known.next_offset < first:
+        if found is Verdict.LOST:
             log.critical(
                 "%s[%d]: offsets %d to %d were deleted before they were applied: raise the topic's retention",
                 topic, partition, known.next_offset, first - 1,
@@ -96,24 +118,12 @@ class Logs:
         """The identity of each topic, "" where the broker does not tell."""
         names = tuple(topics)
         if names not in self._asked:
-            self._asked[names] = asyncio.create_task(self._ask(names))
+            self._asked[names] = asyncio.create_task(self._answered(lambda: topic_identities(self._options, names)))
         return await asyncio.shield(self._asked[names])
 
     async def bounds(self, feed: Feed, partition: int, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
         """First offset and end of each topic's log."""
         return await self._answered(lambda: feed.bounds(partition, topics))
-
-    async def _ask(self, topics: tuple[str, ...]) -> dict[str, str]:
-        async def ask() -> dict[str, str]:
-            client = AIOKafkaClient(**self._options)
-            try:
-                await client.bootstrap()
-                found = await topic_identities(client, topics)
-            finally:
-                await client.close()
-            return {topic: found.get(topic, "") for topic in topics}
-
-        return await self._answered(ask)
 
     async def _answered(self, call: Callable[[], Awaitable[_T]]) -> _T:
         backoff = Backoff()

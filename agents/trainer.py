@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from agents.broadcasts import read_whole
 from agents.publishing import Publisher
+from agents.reading import read_whole
 from agents.snapshots import Untrusted, open_snapshot, restore_learner, snapshot_message
 from messages.outputs import MODEL_SNAPSHOTS, TRAINING_EXAMPLES, TrainingExample
 from scoring.inputs import INPUTS

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiokafka
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from agents.identity import topic_identities
-from app.kafka import POLL_MS, KafkaUnavailable, admin_client, started, topic_partitions
+from agents.reading import topic_partitions
+from app.kafka import POLL_MS, KafkaUnavailable, admin_client, started
 from app.settings import Settings
 
 #: Seconds within which every partition's leader must have answered a fetch.
@@ -46,15 +46,9 @@ async def topic_epochs(settings: Settings, topics: Sequence[str]) -> dict[str, s
         KafkaUnavailable: when no broker answers.
     """
     try:
-        client = AIOKafkaClient(**settings.kafka_client_options())
-        try:
-            await client.bootstrap()
-            found = await topic_identities(client, topics)
-        finally:
-            await client.close()
+        return await topic_identities(settings.kafka_client_options(), topics)
     except KafkaError as error:
         raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
-    return {topic: found.get(topic, "") for topic in topics}
 
 
 async def log_bounds(settings: Settings, topics: Sequence[str]) -> dict[Place, Bounds]:

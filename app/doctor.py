@@ -4,13 +4,14 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 
+from agents.starts import Verdict
 from app.build import signing_key
 from app.core import decoder, first_in_force
 from app.doctor_kafka import examine_kafka
 from app.doctor_redis import examine_server
 from app.finding import Finding, Status
 from app.kafka import KafkaUnavailable
-from app.positions import PartitionState, ResetRefused, Verdict, read_states
+from app.positions import PartitionState, ResetRefused, read_states
 from app.settings import Settings, unknown_variables
 from policy.policy import PolicyError
 from store.contract import CorruptState, ServerReport, Store, StoreUnavailable

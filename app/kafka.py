@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
+from agents.reading import NoTopic, topic_partitions
 from app.settings import Settings
 from messages.message import Message
 from messages.topics import ALL_TOPICS, TopicSpec
@@ -145,20 +146,6 @@ async def _has_reached(
     return len(ends) == len(partitions) and all([await consumer.position(p) >= end for p, end in ends.items()])
 
 
-async def topic_partitions(consumer: Any, topics: Sequence[str]) -> list[aiokafka.TopicPartition]:
-    """Every partition of the topics. Raises KafkaUnavailable where a topic does not exist."""
-    # The consumer itself knows partitions only of topics that it reads already.
-    cluster = await consumer._client.fetch_all_metadata()
-    lacking = [topic for topic in topics if not cluster.partitions_for_topic(topic)]
-    if lacking:
-        raise KafkaUnavailable(f"topic {', '.join(lacking)} does not exist: run `duewatch topics create`")
-    return [
-        aiokafka.TopicPartition(topic, number)
-        for topic in topics
-        for number in sorted(cluster.partitions_for_topic(topic))
-    ]
-
-
 def _new_topic(spec: TopicSpec, settings: Settings) -> NewTopic:
     configs = spec.settings()
     if settings.replication > 2:
@@ -186,6 +173,8 @@ async def started(client: Any, settings: Settings) -> AsyncIterator[None]:
     try:
         await client.start()
         yield
+    except NoTopic as lacking:
+        raise KafkaUnavailable(f"topic {lacking.args[0]} does not exist: run `duewatch topics create`") from lacking
     except KafkaError as error:
         raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
     finally:

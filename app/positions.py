@@ -7,8 +7,8 @@ any other: whoever owned the partition before can commit no more.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
+from agents.starts import Verdict, verdict
 from app.broker import Bounds, Place, log_bounds, offsets_at, topic_epochs
 from app.settings import Settings
 from features.record import RECENT_EVENTS
@@ -24,16 +24,6 @@ class ResetRefused(Exception):
     """The position cannot be set so; the message says why."""
 
 
-class Verdict(StrEnum):
-    """What a worker makes of a stored position."""
-
-    OK = "ok"
-    NEW = "new"  # nothing is stored: reading starts at the earliest record
-    RECREATED = "recreated"  # the position counts in another incarnation of the topic: refused
-    BEYOND_END = "beyond end"  # the log ends before the position: refused
-    LOST = "events lost"  # the log begins behind the position
-
-
 @dataclass(frozen=True, slots=True)
 class Placed:
     """One partition's position in one topic, and the topic's log as it is now."""
@@ -46,14 +36,8 @@ class Placed:
 
     @property
     def verdict(self) -> Verdict:
-        """As `agents.starts.starting_offsets` decides it."""
-        if self.stored is None:
-            return Verdict.NEW
-        if self.stored.epoch and self.epoch and self.stored.epoch != self.epoch:
-            return Verdict.RECREATED
-        if self.stored.next_offset > self.bounds.end:
-            return Verdict.BEYOND_END
-        return Verdict.LOST if self.stored.next_offset < self.bounds.first else Verdict.OK
+        """What a worker makes of it."""
+        return verdict(self.stored, self.epoch, self.bounds.first, self.bounds.end)
 
     @property
     def lag(self) -> int | None:

@@ -1,8 +1,6 @@
 """What only a real log shows of the journal: a store that lost everything is brought up to date from Apache Kafka."""
 
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiokafka
 import pytest
@@ -10,37 +8,28 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from agents.journal import JournalBroken, KafkaJournal, decoded_batch, lost_entries
 from agents.meters import SilentMeters
-from app.embedded import Embedded
 from messages.decoding import Decoder
 from messages.money import Money
-from tests.agents.cluster import START_MS, Cluster, cluster, published_once
+from tests.agents.cluster import START_MS, Cluster, published_once
 from tests.agents.storm import TOPICS
-from tests.servers.available import kafka_libraries
-from tests.servers.kafka import KafkaCluster
 from tests.store.redis_servers import operator
 
 pytestmark = [pytest.mark.kafka, pytest.mark.embedded, pytest.mark.slow]
 
 
 @pytest.fixture
-async def group(services: Embedded, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def group(kafka_group: Cluster) -> Cluster:
     """A group on Apache Kafka whose one worker has applied events that arrived out of the order of their time."""
-    kafka = KafkaCluster(tmp_path / "kafka", kafka_libraries())
-    kafka.start()
-    try:
-        async with cluster(kafka.bootstrap, services.redis_url, "group", tmp_path) as group:
-            group.start_worker()
-            rng = random.Random(3)
-            for number in range(400):
-                at_ms = START_MS + number * 1000 - rng.randrange(50_000)
-                await group.send(rng.choice(TOPICS), f"u{rng.randrange(20)}", number, at_ms)
-                if number % 100 == 99:
-                    await group.producer.flush()
-                    await group.settled(60)
-            await group.end_worker(group.workers[0])
-            yield group
-    finally:
-        kafka.stop()
+    kafka_group.start_worker()
+    rng = random.Random(3)
+    for number in range(400):
+        at_ms = START_MS + number * 1000 - rng.randrange(50_000)
+        await kafka_group.send(rng.choice(TOPICS), f"u{rng.randrange(20)}", number, at_ms)
+        if number % 100 == 99:
+            await kafka_group.producer.flush()
+            await kafka_group.settled(60)
+    await kafka_group.end_worker(kafka_group.workers[0])
+    return kafka_group
 
 
 async def test_an_emptied_store_is_filled_from_the_journal_with_the_same_decisions(group: Cluster) -> None:

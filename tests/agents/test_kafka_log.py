@@ -1,31 +1,15 @@
 """What only a real log shows: transaction markers between the records, and records deleted before they were read."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiokafka
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from app.embedded import Embedded
 from store.contract import Commit, Header, TopicPosition
-from tests.agents.cluster import START_MS, Cluster, cluster, event
-from tests.servers.available import kafka_libraries
-from tests.servers.kafka import KafkaCluster
+from tests.agents.cluster import START_MS, Cluster, event
 
 pytestmark = [pytest.mark.kafka, pytest.mark.embedded, pytest.mark.slow]
-
-
-@pytest.fixture
-async def kafka_group(services: Embedded, tmp_path: Path) -> AsyncIterator[Cluster]:
-    kafka = KafkaCluster(tmp_path / "kafka", kafka_libraries())
-    kafka.start()
-    try:
-        async with cluster(kafka.bootstrap, services.redis_url, "group", tmp_path) as group:
-            yield group
-    finally:
-        kafka.stop()
 
 
 async def test_transaction_markers_between_records_are_no_lost_events(kafka_group: Cluster) -> None:

@@ -39,8 +39,8 @@ async def arriving_late(bench: Bench, owner: Any, number: int) -> None:
     await owner.finished()
 
 
-async def test_what_the_store_has_forgotten_is_decided_again_in_the_order_of_its_arrival() -> None:
-    bench = Bench(MemoryStore())
+async def run_ahead_of_a_snapshot(bench: Bench) -> MemoryStore:
+    """Decide some events, and then more in the order of their arrival; the store as it was in between."""
     fill(bench)
     owner = bench.owner()
     await owner.finished()
@@ -49,6 +49,12 @@ async def test_what_the_store_has_forgotten_is_decided_again_in_the_order_of_its
     for number in range(6):
         await arriving_late(bench, owner, number)
     await owner.stop()
+    return snapshot
+
+
+async def test_what_the_store_has_forgotten_is_decided_again_in_the_order_of_its_arrival() -> None:
+    bench = Bench(MemoryStore())
+    snapshot = await run_ahead_of_a_snapshot(bench)
     decided = bench.published.of("warnings")
     bench.store = snapshot
     bench.send("purchases", "u1", 200, 40)
@@ -84,15 +90,7 @@ async def test_an_owner_whose_store_comes_back_older_under_it_goes_on_from_there
 @pytest.mark.parametrize("point", ["decided", "committed", "journaled", "published"])
 async def test_a_death_while_restoring_is_made_good_by_the_next_owner(point: str) -> None:
     bench = Bench(MemoryStore())
-    fill(bench)
-    owner = bench.owner()
-    await owner.finished()
-    assert isinstance(bench.store, MemoryStore)
-    snapshot = older(bench.store)
-    for number in range(6):
-        await arriving_late(bench, owner, number)
-    await owner.stop()
-    bench.store = snapshot
+    bench.store = await run_ahead_of_a_snapshot(bench)
     await bench.owner(reached=dies_at(point, times=3)).died()
     bench.send("purchases", "u1", 200, 40)
     last = bench.owner()

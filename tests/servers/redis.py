@@ -1,13 +1,12 @@
 """Debian's redis-server for the fault tests, with all that can go wrong with one; alone, or three as a cluster."""
 
-import itertools
 import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import redis
 
 from app.embedded import child_process, stop_process
 from tests.servers.ports import lasting_port
-from tests.store.redis_servers import admin
+from tests.store.redis_servers import admin, form_cluster
 
 STARTS_WITHIN = 60.0  # s; an append-only file of gigabytes takes a while to load
 SAMPLE_SECONDS = 0.1
@@ -215,32 +214,9 @@ class RedisServers:
         for node in self.nodes:
             node.start()
         if self.cluster:
-            self._meet()
+            form_cluster([node.port for node in self.nodes])
 
     def close(self) -> None:
         """End all."""
         for node in self.nodes:
             node.close()
-
-    def _meet(self) -> None:
-        bounds = [SLOTS * number // len(self.nodes) for number in range(len(self.nodes) + 1)]
-        clients = [node.client() for node in self.nodes]
-        for client, node, (first, end) in zip(clients, self.nodes, itertools.pairwise(bounds), strict=True):
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
-            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
-        deadline = time.monotonic() + STARTS_WITHIN
-        for agreed in _agree(clients):
-            if agreed:
-                break
-            if time.monotonic() > deadline:
-                raise RuntimeError("the cluster's nodes do not agree")
-            time.sleep(0.05)
-        for client in clients:
-            client.close()
-
-
-def _agree(clients: Sequence[Any]) -> Iterator[bool]:
-    while True:
-        states = [client.execute_command("CLUSTER", "INFO") for client in clients]
-        maps = [client.execute_command("CLUSTER", "SLOTS") for client in clients]
-        yield all(b"cluster_state:ok" in state for state in states) and all(len(m) == len(clients) for m in maps)

@@ -105,13 +105,19 @@ def running_cluster(directory: Path, kind: str, masters: int = 3) -> Iterator[li
                 ports.append(stack.enter_context(running_redis(at, ["--cluster-enabled", "yes"])))
             else:
                 ports.append(stack.enter_context(running_valkey(at, **{"cluster-enabled": "yes"})))
-        clients = [stack.enter_context(admin(port)) for port in ports]
-        bounds = [SLOTS * number // masters for number in range(masters + 1)]
-        for client, (first, end) in zip(clients, itertools.pairwise(bounds), strict=True):
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
-            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[clients.index(client)])
-        until("the cluster's start", _agree(clients))
+        form_cluster(ports)
         yield ports
+
+
+def form_cluster(ports: Sequence[int]) -> None:
+    """Share the slots out among empty nodes, and return when each knows all of them."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(admin(port)) for port in ports]
+        bounds = [SLOTS * number // len(ports) for number in range(len(ports) + 1)]
+        for client, port, (first, end) in zip(clients, ports, itertools.pairwise(bounds), strict=True):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
+        until("the cluster's start", _agree(clients))
 
 
 def _agree(clients: Sequence[Any]) -> Iterator[bool]:
