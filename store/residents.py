@@ -1,6 +1,7 @@
 """The records of an owned partition's users that are kept unpacked, so that only unknown users are read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,37 @@ from features.record import RECORD, SCHEMA_VERSION
 from messages.hashing import hash_column
 from store.contract import CorruptState, PartitionStore
 
-#: Numpy copies records field by field; as opaque items of the same size they move ten times as fast.
-_OPAQUE = np.dtype(f"V{RECORD.itemsize}")
 #: Row numbers from here on stand for unknown users until they are loaded.
 _UNKNOWN = 1 << 31
 _NEVER_EVICTED = np.iinfo(np.uint32).max
 #: When it is full, this share of the capacity is evicted beyond what is needed, so that not every batch has to search.
 _SLACK = 16
 _REMEDY = "run the newer version again, or restore the Redis snapshot from before the upgrade (docs/upgrading.md)"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a record looks like in memory, and as bytes in the store.
+
+    `pack` gives the bytes of each record, `unpack` fills zeroed records from bytes (None: none stored; raises
+    ValueError for what is damaged), and `begin` makes records of new users, given their names, of zeroed ones.
+    """
+
+    dtype: np.dtype[np.void]
+    pack: Callable[[NDArray[np.void]], list[bytes]]
+    unpack: Callable[[Sequence[bytes | None], NDArray[np.void]], None]
+    begin: Callable[[NDArray[np.void], Sequence[str]], NDArray[np.void]]
+
+
+def _begin(records: NDArray[np.void], users: Sequence[str]) -> NDArray[np.void]:
+    """New users carry nothing but who they are."""
+    records["user"] = hash_column(users)
+    records["schema"] = SCHEMA_VERSION
+    return records
+
+
+#: The product's own records.
+RECORDS = Layout(RECORD, pack, unpack, _begin)
 
 
 class _RowOf(dict[str, int]):
@@ -39,10 +63,12 @@ class Residents:
     Used by one task at a time.
     """
 
-    def __init__(self, store: PartitionStore, capacity: int) -> None:
+    def __init__(self, store: PartitionStore, capacity: int, layout: Layout = RECORDS) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
-        self._store = store
+        self._store, self._layout = store, layout
+        # Numpy copies records field by field; as opaque items of the same size they move ten times as fast.
+        self._opaque = np.dtype(f"V{layout.dtype.itemsize}")
         self._capacity = capacity
         self.clear()
 
@@ -52,7 +78,7 @@ class Residents:
 
     @property
     def records(self) -> NDArray[np.void]:
-        """RECORD[n]: the records by row. `rows` may replace this array, so ask for it anew after each call."""
+        """The records by row. `rows` may replace this array, so ask for it anew after each call."""
         return self._records
 
     @property
@@ -64,7 +90,7 @@ class Residents:
         """Forget everybody, as when the partition was lost."""
         # Zeroed memory is given page by page as it is first written to: rows that are not used yet cost nothing, and
         # nothing is ever copied into a larger array.
-        self._records = np.zeros(self._capacity, RECORD)
+        self._records = np.zeros(self._capacity, self._layout.dtype)
         self._used = np.full(len(self._records), _NEVER_EVICTED, np.uint32)
         self._row_of = _RowOf()
         self._names: list[str] = []
@@ -86,7 +112,7 @@ class Residents:
             is_new = rows >= _UNKNOWN
             self._used[rows[~is_new]] = self._call
             places = self._places(len(names))
-            self._records.view(_OPAQUE)[places] = loaded.view(_OPAQUE)
+            self._records.view(self._opaque)[places] = loaded.view(self._opaque)
             for name, row in zip(names, places.tolist(), strict=True):
                 self._names[row] = name
             self._row_of.update(zip(names, places.tolist(), strict=True))
@@ -101,8 +127,8 @@ class Residents:
     def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]:
         """Return the packed records of `rows` (each row once) by user; this ends the batch."""
         self._batch_began = self._call
-        records = self._records.view(_OPAQUE)[rows].view(RECORD)
-        return dict(zip(self.users_of(rows), pack(records), strict=True))
+        records = self._records.view(self._opaque)[rows].view(self._layout.dtype)
+        return dict(zip(self.users_of(rows), self._layout.pack(records), strict=True))
 
     def forget(self, rows: NDArray[np.uint32]) -> None:
         """Give up `rows` (each row once), as when their users are retired."""
@@ -114,17 +140,29 @@ class Residents:
         self._used[rows] = _NEVER_EVICTED
 
     async def _load(self, users: Sequence[str]) -> NDArray[np.void]:
-        """Read RECORD[k] of `users`; new ones carry nothing but who they are."""
+        """Read the records of `users`, in their order."""
         stored = await self._store.load(users)
-        records = np.zeros(len(users), RECORD)
+        records = np.zeros(len(users), self._layout.dtype)
         try:
-            unpack(stored, records)
+            self._layout.unpack(stored, records)
         except ValueError as error:
-            raise _culprit(users, stored, error) from error
-        new = np.flatnonzero(np.fromiter((record is None for record in stored), np.bool_, len(stored)))
-        records["user"][new] = hash_column([users[index] for index in new.tolist()])
-        records["schema"][new] = SCHEMA_VERSION
+            raise self._culprit(users, stored, error) from error
+        new = [index for index, record in enumerate(stored) if record is None]
+        if new:
+            begun = self._layout.begin(np.zeros(len(new), self._layout.dtype), [users[index] for index in new])
+            records.view(self._opaque)[new] = begun.view(self._opaque)
         return records
+
+    def _culprit(self, users: Sequence[str], stored: Sequence[bytes | None], error: ValueError) -> CorruptState:
+        """Name the user whose record cannot be read."""
+        scratch = np.zeros(1, self._layout.dtype)
+        for user, record in zip(users, stored, strict=True):
+            try:
+                self._layout.unpack([record], scratch)
+            except ValueError as own:
+                remedy = f"; {_REMEDY}" if isinstance(own, NewerSchema) else ""
+                return CorruptState(user=user, message=f"record of a user: {own}{remedy}")
+        return CorruptState(f"records of {len(users)} users: {error}")
 
     def _places(self, count: int) -> NDArray[np.uint32]:
         """Return u4[count] free rows, by forgetting users where the capacity is reached."""
@@ -148,20 +186,8 @@ class Residents:
             self.forget(candidates[oldest].astype(np.uint32))
 
     def _grow(self, needed: int) -> None:
-        records = np.zeros(needed, RECORD)
+        records = np.zeros(needed, self._layout.dtype)
         used = np.full(needed, _NEVER_EVICTED, np.uint32)
-        records.view(_OPAQUE)[: len(self._records)] = self._records.view(_OPAQUE)
+        records.view(self._opaque)[: len(self._records)] = self._records.view(self._opaque)
         used[: len(self._used)] = self._used
         self._records, self._used = records, used
-
-
-def _culprit(users: Sequence[str], stored: Sequence[bytes | None], error: ValueError) -> CorruptState:
-    """Name the user whose record cannot be read."""
-    scratch = np.zeros(1, RECORD)
-    for user, record in zip(users, stored, strict=True):
-        try:
-            unpack([record], scratch)
-        except ValueError as own:
-            remedy = f"; {_REMEDY}" if isinstance(own, NewerSchema) else ""
-            return CorruptState(user=user, message=f"record of a user: {own}{remedy}")
-    return CorruptState(f"records of {len(users)} users: {error}")
