@@ -6,7 +6,7 @@ judged by pydantic, whose verdict and words count.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, Union
+from typing import Annotated, Any, TypeVar, Union
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from messages.filling import AMOUNTS, fill, references
 from messages.hashing import HashCache
 from messages.inputs import LARGEST_AMOUNT, USER_TOPICS, UserEvent
 from messages.money import Money
+from messages.records import RawRecords
 from messages.structs import Columns, Derived, derive
 from messages.verdict import LARGEST_RECORD, Fault, Judge, Refusal, Refused, key_fault
 
@@ -26,43 +27,6 @@ _CHUNK = 64
 #: What msgspec raises for bytes that are no event: malformed, not as the contract says, not UTF-8, nested too deeply.
 _REFUSALS = (ValueError, RecursionError)
 _T = TypeVar("_T")
-
-
-class RawRecord(Protocol):
-    """What decoding reads of a record; aiokafka's ConsumerRecord has it all.
-
-    `timestamp` is when the broker got the record, in milliseconds; 0 or less where unknown.
-    """
-
-    @property
-    def value(self) -> bytes | None:
-        """The event, JSON in UTF-8; None for a tombstone."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """The partition key: the user id."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """Place in the partition."""
-        ...
-
-    @property
-    def timestamp(self) -> int:
-        """Arrival at the broker in milliseconds."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record that does not come from Kafka; `offset` is then its number in the file."""
-
-    value: bytes | None
-    key: bytes | None
-    offset: int
-    timestamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +50,22 @@ class Decoder:
         self._hashes = HashCache()
         self._topics = {topic: _Topic(models) for topic, models in USER_TOPICS.items()}
 
-    def decode(self, source: Source, records: Sequence[RawRecord]) -> Decoded:
+    def decode(self, source: Source, records: RawRecords) -> Decoded:
         """Columns of the acceptable events among `records` of one partition. Raises ValueError for an unknown topic."""
         topic = self._topics.get(source.topic)
         if topic is None:
             raise ValueError(f"{source.topic!r} is not a topic of user events")
-        groups, structs, faults = topic.read([record.value for record in records])
-        refused = [_refusal(source, records[i], fault) for i, fault in faults.items()]
+        groups, structs, faults = topic.read(records.values)
+        refused = [_refusal(source, records, i, fault) for i, fault in faults.items()]
         if faults:
-            records = _without(records, faults)
+            records = _all_but(records, faults)
         columns, names, late_faults = self._fill(groups, structs)
         late_faults |= self._check_records(records, structs)
         if late_faults:
-            refused += [_refusal(source, records[i], fault) for i, fault in late_faults.items()]
+            refused += [_refusal(source, records, i, fault) for i, fault in late_faults.items()]
             columns = np.delete(columns, list(late_faults))
-            records, structs = _without(records, late_faults), _without(structs, late_faults)
-            names = _without(names, late_faults)
+            records = _all_but(records, late_faults)
+            structs, names = _without(structs, late_faults), _without(names, late_faults)
         refused.sort(key=lambda refusal: refusal.offset)
         events = Events(
             columns=columns,
@@ -110,11 +74,11 @@ class Decoder:
             references=names,
             sources=(source,),
             source=np.zeros(len(structs), np.uint8),
-            offset=_integers([record.offset for record in records]),
+            offset=records.offsets,
         )
         return Decoded(events, refused)
 
-    def decode_many(self, batches: Iterable[tuple[Source, Sequence[RawRecord]]]) -> Decoded:
+    def decode_many(self, batches: Iterable[tuple[Source, RawRecords]]) -> Decoded:
         """All batches decoded, one after the other."""
         return merge([self.decode(source, records) for source, records in batches])
 
@@ -140,21 +104,20 @@ class Decoder:
                     names[i] = name
         return columns, names, faults
 
-    def _check_records(self, records: Sequence[RawRecord], structs: list[Any]) -> dict[int, Fault]:
+    def _check_records(self, records: RawRecords, structs: list[Any]) -> dict[int, Fault]:
         """Faults of the record around the event, by index: its key and its time of arrival."""
         faults: dict[int, Fault] = {}
-        arrivals = _integers([record.timestamp for record in records])
-        times = _integers([event.time for event in structs])
+        arrivals = records.timestamps
+        times = np.fromiter([event.time for event in structs], np.int64, len(structs))
         ahead = times - arrivals
         for i in np.flatnonzero((ahead > self._max_ahead_ms) & (arrivals > 0)).tolist():
             text = (
                 f"time: {times[i]} is {ahead[i]} ms after the record arrived, at most {self._max_ahead_ms} are allowed"
             )
             faults[i] = Fault(Refused.TOO_FAR_AHEAD, text)
-        keys = [record.key for record in records]
         users = [event.user_id.encode() for event in structs]
-        if users != keys:
-            for i, (user, key) in enumerate(zip(users, keys, strict=True)):
+        if users != records.keys:
+            for i, (user, key) in enumerate(zip(users, records.keys, strict=True)):
                 if user != key:
                     faults[i] = key_fault(key, "user_id", user.decode())
         return faults
@@ -275,13 +238,14 @@ def _visible_ascii(text: str) -> bool:
     return len(codes) == 0 or bool(codes.min() >= ord("!") and codes.max() <= ord("~"))
 
 
-def _integers(values: Sequence[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, np.int64, len(values))
-
-
 def _without(values: Sequence[_T], dropped: dict[int, Fault]) -> list[_T]:
     return [value for i, value in enumerate(values) if i not in dropped]
 
 
-def _refusal(source: Source, record: RawRecord, fault: Fault) -> Refusal:
-    return Refusal(source, record.offset, record.key, record.value, fault.error.value, fault.message)
+def _all_but(records: RawRecords, dropped: dict[int, Fault]) -> RawRecords:
+    return records.take(np.delete(np.arange(len(records)), list(dropped)))
+
+
+def _refusal(source: Source, records: RawRecords, i: int, fault: Fault) -> Refusal:
+    offset = int(records.offsets[i])
+    return Refusal(source, offset, records.keys[i], records.values[i], fault.error.value, fault.message)

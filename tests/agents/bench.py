@@ -7,10 +7,10 @@ from typing import Any
 
 from agents.partition import Partition
 from agents.transport import FOREVER, RecordBatch
-from messages.decoding import Record
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL, JournalEntry, journal_entry
 from messages.message import Message
+from messages.records import Record
 from store.contract import Store
 from tests.agents.cluster import START_MS, event
 from tests.agents.standins import deps

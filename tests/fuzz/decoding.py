@@ -11,6 +11,7 @@ from messages.decoding import DAY_MS, Decoded, Decoder
 from messages.encoding import LARGEST_LETTER, LARGEST_LETTER_KEY, dead_letter
 from messages.inputs import USER_TOPICS
 from messages.money import Money
+from messages.records import RawRecords
 from messages.verdict import Fault, Judge, Refusal, Refused
 from messages.vocabulary import CURRENCIES
 from tests.fuzz.records import MARK, Fuzzed
@@ -77,7 +78,7 @@ def check(records: Sequence[Fuzzed]) -> Checked:
 
 def _decoded(decoder: Decoder, source: Source, records: Sequence[Fuzzed], culprit: Fuzzed | None) -> Decoded:
     try:
-        return decoder.decode(source, records)
+        return decoder.decode(source, RawRecords.of(records))
     except Exception as error:
         if culprit is None:  # whose fault it is shows alone
             for record in records:

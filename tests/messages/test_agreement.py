@@ -27,6 +27,7 @@ from tests.messages.payloads import (
     damaged_events,
     doubtful_events,
     fields_of,
+    raw,
     record,
 )
 
@@ -79,7 +80,7 @@ def expected_row(event: BaseModel) -> dict[str, int]:
 def assert_agreement(topic: str, value: bytes) -> None:
     verdict = JUDGES[topic].judge(value)
     key = b"?" if isinstance(verdict, Fault) else verdict.model_dump()["user_id"].encode()
-    decoded = DECODER.decode(Source(topic, 0), [record(value, key)])
+    decoded = DECODER.decode(Source(topic, 0), raw([record(value, key)]))
     if isinstance(verdict, Fault):
         assert len(decoded.events) == 0
         (refusal,) = decoded.refused
@@ -155,8 +156,8 @@ def test_a_batch_decodes_to_what_its_records_decode_to_alone(cases: list[tuple[s
             verdict = JUDGES[topic].judge(value)
             keys.append(b"?" if isinstance(verdict, Fault) else verdict.model_dump()["user_id"].encode())
         records = [record(value, key, 100 + i) for i, (value, key) in enumerate(zip(values, keys, strict=True))]
-        together = DECODER.decode(Source(topic, 0), records)
-        alone = [DECODER.decode(Source(topic, 0), [each]) for each in records]
+        together = DECODER.decode(Source(topic, 0), raw(records))
+        alone = [DECODER.decode(Source(topic, 0), raw([each])) for each in records]
         assert together.refused == [refusal for each in alone for refusal in each.refused]
         assert together.events.columns.tolist() == [row for each in alone for row in each.events.columns.tolist()]
         assert list(together.events.references) == [name for each in alone for name in each.events.references]
