@@ -21,7 +21,6 @@ from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL, JournalEntry, entry_message, journal_message
 from messages.message import Message
-from messages.records import RawRecords
 from store.contract import Commit, Header, LimitView, StaleOwner, StoreUnavailable, TopicPosition
 from store.projection import limit_views
 
@@ -104,8 +103,8 @@ class Partition:
         Raises TooManyRefused.
         """
         if self._inbox.expects(batch):
-            decoded = self._deps.decoder.decode(self._sources[batch.topic], RawRecords.of(batch.records))
-            self._deps.refusals.check(batch.topic, [record.offset for record in batch.records], decoded.refused)
+            decoded = self._deps.decoder.decode(self._sources[batch.topic], batch.records)
+            self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
             self._inbox.add(batch, decoded, acknowledge)
             self._deps.meters.fetched(batch.topic, len(batch.records))
 

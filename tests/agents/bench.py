@@ -10,7 +10,7 @@ from agents.transport import FOREVER, RecordBatch
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL, JournalEntry, journal_entry
 from messages.message import Message
-from messages.records import Record
+from messages.records import RawRecords, Record
 from store.contract import Store
 from tests.agents.cluster import START_MS, event
 from tests.agents.standins import deps
@@ -121,8 +121,8 @@ class Owner:
     def end(self, partition: int) -> None:
         self._next = {}
 
-    def unread(self, topic: str, partition: int) -> int:
-        return len(self._bench.records_of[topic]) - self._next.get(topic, 0)
+    def unread(self, topic: str, partition: int, taken: int) -> int:
+        return len(self._bench.records_of[topic]) - taken
 
     def seen_ms(self, topic: str, partition: int) -> int:
         return FOREVER
@@ -135,7 +135,7 @@ class Owner:
         for topic, start in self._next.items():
             records = self._bench.records_of[topic][start:]
             if records:
-                batch = RecordBatch(topic, 0, start, start + len(records), records, self._ticket)
+                batch = RecordBatch(topic, 0, start, start + len(records), RawRecords.of(records), self._ticket)
                 self._next[topic] = batch.end
                 self.partition.deliver(batch, partial(self._acknowledge, batch))
 
