@@ -35,7 +35,7 @@ class Published:
     async def stop(self) -> None:
         pass
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], partition: int | None = None) -> None:
         self.messages.extend(messages)
         self.published()
 
