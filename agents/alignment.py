@@ -214,7 +214,7 @@ def _certain(lanes: Sequence[Lane], vouchers: Sequence[_Voucher], most: int) -> 
     for number, lane in enumerate(lanes):
         found = lane.first_beyond(bound, most) if lane.waiting else None
         if found is not None:
-            counts[number] = found[0]
+            counts[number] = min(found[0], most)
             first = min(first or (FOREVER, 0, 0), (found[1], number, found[2]))
     if first is None:
         return counts, []

@@ -50,6 +50,19 @@ class Feed(Protocol):
         ...
 
 
+class Countdown:
+    """Calls `done` at the last of so many calls."""
+
+    def __init__(self, calls: int, done: Callable[[], None]) -> None:
+        self._left, self._done = calls, done
+
+    def __call__(self) -> None:
+        """One more is finished."""
+        self._left -= 1
+        if self._left == 0:
+            self._done()
+
+
 class Inbox:
     """Lanes of one partition."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from aiokafka.errors import KafkaError
 
 from agents.alignment import Batch
-from agents.inbox import Feed, Inbox
+from agents.inbox import Countdown, Feed, Inbox
 from agents.journal import JournalBroken, decoded_batch, lost_entries
 from agents.patience import Backoff, until_stored
 from agents.ports import Deps, InForce
@@ -99,15 +99,17 @@ class Partition:
         """The transport has looked again at what is unread."""
         self._inbox.progressed()
 
-    def deliver(self, batch: RecordBatch, acknowledge: Callable[[], None]) -> None:
-        """Take in a hand-over of the transport; one that was meant for an earlier start is dropped.
+    def deliver(self, batches: Sequence[RecordBatch], acknowledge: Callable[[], None]) -> None:
+        """Take in a hand-over of the transport; batches that were meant for an earlier start are dropped.
 
         Raises TooManyRefused.
         """
-        if self._inbox.expects(batch):
+        expected = [batch for batch in batches if self._inbox.expects(batch)]
+        finish = Countdown(len(expected), acknowledge)
+        for batch in expected:
             decoded = self._deps.decoder.decode(self._sources[batch.topic], batch.records)
             self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
-            self._inbox.add(batch, decoded, acknowledge)
+            self._inbox.add(batch, decoded, finish)
             self._deps.meters.fetched(batch.topic, len(batch.records))
 
     # --- the life

@@ -1,4 +1,4 @@
-"""A Faust transport that hands over one message per partition's record batch and loses none at rebalances.
+"""A Faust transport that hands over one message per partition and fetch, and loses none at rebalances.
 
 Faust's own consumer awaits every record alone, and books every hole in the offsets as acknowledged. This one chains
 offsets instead: per owned partition it keeps the next offset to hand over, set by an explicit seek when the
@@ -55,8 +55,16 @@ class RecordBatch:
     fetched_ms: int = 0  # when the response that holds them came, by this machine's clock
 
 
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What one fetch brought of all topics of one partition: the value of one message."""
+
+    partition: int
+    batches: Sequence[RecordBatch]
+
+
 class Intake(Protocol):
-    """The side that takes the batches in; `agents.monitor` sets it as `app.intake`."""
+    """The side that takes hand-overs in; `agents.monitor` sets it as `app.intake`."""
 
     @property
     def by_event_time(self) -> bool:
@@ -81,7 +89,7 @@ class Intake(Protocol):
 
 
 class RecordBatches(Schema[Any, Any]):
-    """Passes a message's RecordBatch through, undecoded."""
+    """Passes a message's HandOver through, undecoded."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         """The function that makes an event of a message."""
@@ -201,18 +209,23 @@ class Consumer(driver.Consumer):
         """Nothing: Faust calls this once per assignment, here every partition's owner calls `begin`."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
-        """Hand over what was fetched, one message per partition."""
+        """Hand over what was fetched, one message per partition: what comes together is seen together."""
         newest = self._tickets
         fetched = await self._fetch(seconds=timeout)
         looks = {tp: look for tp, look in fetched.looks.items() if self._ticket(tp) <= newest}
         self._announce(fetched)
+        batches: dict[int, list[RecordBatch]] = {}
         for tp, records in fetched.records.items():
             batch = await self._chain(tp, records)
             if batch is None:
                 looks.pop(tp, None)  # its position may have been sought meanwhile
-            elif not self.should_stop:
+            else:
+                batches.setdefault(tp.partition, []).append(batch)
+        for partition, found in batches.items():
+            tp = TP(found[0].topic, partition)
+            if not self.should_stop:
                 self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
-                yield tp, self._message(tp, batch)
+                yield tp, self._message(tp, HandOver(partition, found))
         self._look_around(looks)
         self._intake.progressed()
 
@@ -306,11 +319,12 @@ class Consumer(driver.Consumer):
             if chain is not None:
                 chain.end, chain.reached, chain.seen_ms = look.end, look.reached, look.seen_ms
 
-    def _message(self, tp: TP, batch: RecordBatch) -> Any:
+    def _message(self, tp: TP, hand_over: HandOver) -> Any:
         make: Any = ConsumerMessage
-        seconds = int(batch.records.timestamps[-1]) / 1000.0
+        first = hand_over.batches[0]
+        seconds = int(first.records.timestamps[-1]) / 1000.0
         return make(
-            batch.topic, batch.partition, batch.end - 1, seconds, LOG_APPEND_TIME, (), None, batch, None, 0, 0, tp,
+            tp.topic, tp.partition, first.end - 1, seconds, LOG_APPEND_TIME, (), None, hand_over, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -330,12 +344,14 @@ class Consumer(driver.Consumer):
             return False
         message.acked = True
         self._unacked_messages.discard(message)
-        batch: RecordBatch = message.value
-        chain = self._chains.get(message.tp)
-        if chain is not None and chain.ticket == batch.ticket:
-            self._finished[message.tp] = max(batch.end, self._finished.get(message.tp, 0))
-            self._acked[message.tp] = [batch.end]  # Faust looks here for partitions that have something to commit
-            self._n_acked += 1
+        hand_over: HandOver = message.value
+        for batch in hand_over.batches:
+            tp = TP(batch.topic, batch.partition)
+            chain = self._chains.get(tp)
+            if chain is not None and chain.ticket == batch.ticket:
+                self._finished[tp] = max(batch.end, self._finished.get(tp, 0))
+                self._acked[tp] = [batch.end]  # Faust looks here for partitions that have something to commit
+                self._n_acked += 1
         return True
 
     def _new_offset(self, tp: TP) -> int | None:

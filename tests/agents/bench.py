@@ -132,15 +132,16 @@ class Owner:
 
     def feed(self) -> None:
         """Hand over everything that is in the logs."""
+        batches = []
         for topic, start in self._next.items():
             records = self._bench.records_of[topic][start:]
             if records:
-                batch = RecordBatch(topic, 0, start, start + len(records), RawRecords.of(records), self._ticket)
-                self._next[topic] = batch.end
-                self.partition.deliver(batch, partial(self._acknowledge, batch))
+                batches.append(RecordBatch(topic, 0, start, start + len(records), RawRecords.of(records), self._ticket))
+                self._next[topic] = batches[-1].end
+        self.partition.deliver(batches, partial(self._acknowledge, batches))
 
-    def _acknowledge(self, batch: RecordBatch) -> None:
-        self.acknowledged.append(f"{batch.topic}/{batch.end}")
+    def _acknowledge(self, batches: Sequence[RecordBatch]) -> None:
+        self.acknowledged += [f"{batch.topic}/{batch.end}" for batch in batches]
         self._moved.set()
 
     # --- the test's side

@@ -157,7 +157,7 @@ def test_halves_together_do_what_the_whole_does(lanes: dict[str, Lane]) -> None:
     assert acknowledged == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     logs=st.tuples(*[st.lists(st.integers(0, 50), max_size=20) for _ in TOPICS]),
     hand_overs=st.lists(st.tuples(st.sampled_from(range(3)), st.integers(1, 6)), max_size=40),
