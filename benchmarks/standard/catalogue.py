@@ -1,0 +1,41 @@
+"""Which engines there are, and how the process of each is started."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.standard.task import Task
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to do the standard job.
+
+    `lacking()` says what is not installed, "" where it can run; a slow engine gets a short stream, because rates are
+    what is compared. An engine that does not raise warnings is not checked.
+    """
+
+    name: str
+    guarantee: str
+    command: Callable[[Task], list[str]]
+    lacking: Callable[[], str] = lambda: ""
+    slow: bool = False
+    warns: bool = True
+
+
+def _module(name: str) -> Callable[[Task], list[str]]:
+    return lambda task: [sys.executable, "-m", f"benchmarks.standard.engines.{name}", task.argument()]
+
+
+def _package(name: str) -> Callable[[], str]:
+    return lambda: "" if importlib.util.find_spec(name) else f"the package {name}"
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("ours", "exactly once; Redis", _module("ours")),
+        Engine("floor", "none: reads and decodes only", _module("floor"), warns=False),
+    )
+}
