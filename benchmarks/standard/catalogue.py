@@ -4,7 +4,9 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from benchmarks.standard.engines import kafka_streams
 from benchmarks.standard.task import Task
 
 
@@ -36,6 +38,18 @@ ENGINES = {
     engine.name: engine
     for engine in (
         Engine("ours", "exactly once; Redis", _module("ours")),
+        Engine(
+            "kafka_streams",
+            "at least once; changelog in Kafka; Java, warm",
+            partial(kafka_streams.command, guarantee="at_least_once"),
+            kafka_streams.lacking,
+        ),
+        Engine(
+            "kafka_streams_eos",
+            "exactly once; changelog in Kafka; Java, warm",
+            partial(kafka_streams.command, guarantee="exactly_once_v2"),
+            kafka_streams.lacking,
+        ),
         Engine("floor", "none: reads and decodes only", _module("floor"), warns=False),
     )
 }
