@@ -28,6 +28,7 @@ from benchmarks.standard.results import summaries, table
 from benchmarks.standard.rounds import Course, EngineFailed, Run
 
 PARTITIONS = 4
+USUAL = {"events": 1_000_000, "short": 20_000, "repeat": 5}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,11 +41,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parsed.add_argument
     add("--users", type=int, nargs="+", default=[5_000, 500_000], metavar="N", help="users of each stream")
-    add("--events", type=int, default=1_000_000, metavar="N", help="events of a stream (1000000)")
-    add("--short", type=int, default=20_000, metavar="N", help="events for slow engines (20000)")
+    add("--events", type=int, metavar="N", help="events of a stream (1000000)")
+    add("--short", type=int, metavar="N", help="events for slow engines (20000)")
     add("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), metavar="NAME", help="which; all if not given")
-    add("--repeat", type=int, default=5, metavar="N", help="rounds (5)")
-    add("--quick", action="store_true", help="two rounds over 200,000 events, 5,000 for slow engines: a first look")
+    add("--repeat", type=int, metavar="N", help="rounds (5)")
+    add(
+        "--quick", action="store_true", help="a first look: 150000 events, 5000 for slow engines, 1 round, if not given"
+    )
     add("--not-durable", action="store_true", help="let Redis write nothing to disk")
     add("--option", nargs="+", default=[], metavar="NAME=VALUE", help="for trying things out; engines read it")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
@@ -53,8 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
-    if given.quick:
-        given.events, given.short, given.repeat = 200_000, 5_000, 2
+    _fill_in(given)
     options = dict(option.partition("=")[::2] for option in given.option)
     engines = [ENGINES[name] for name in given.engines if _can_run(ENGINES[name])]
     documents, failed = [], False
@@ -78,6 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.write_text(json.dumps({"standard": documents}, indent=2) + "\n")
     return int(failed)
+
+
+def _fill_in(given: argparse.Namespace) -> None:
+    """What was not given: in a quick run less of everything."""
+    usual = {"events": 150_000, "short": 5_000, "repeat": 1} if given.quick else USUAL
+    for name, value in usual.items():
+        if getattr(given, name) is None:
+            setattr(given, name, value)
 
 
 def _runs(

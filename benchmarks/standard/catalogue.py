@@ -50,6 +50,11 @@ ENGINES = {
             partial(kafka_streams.command, guarantee="exactly_once_v2"),
             kafka_streams.lacking,
         ),
+        Engine("bytewax", "none that outlives the process", _module("bytewax_flow"), _package("bytewax")),
+        Engine("quix", "at least once; changelog in Kafka", _module("quix"), _package("quixstreams")),
+        Engine("plain", "at least once; Redis", _module("plain")),
+        Engine("faust_take", "events may get lost; Redis", _module("faust_take"), slow=True),
+        Engine("faust_per_event", "events may get lost; Redis", _module("faust_per_event"), slow=True),
         Engine("floor", "none: reads and decodes only", _module("floor"), warns=False),
     )
 }

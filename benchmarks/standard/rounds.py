@@ -23,7 +23,7 @@ from messages.journal import JOURNAL
 #: The topic of all events, and the one with the first few of them for slow engines.
 WHOLE, SHORT = "purchases", "purchases-short"
 #: An engine that has not ended after so many seconds has failed.
-PATIENCE = 900.0
+PATIENCE = 300.0
 #: Scores may differ by the rounding of sums that are kept in 32 bits or added up in another order.
 TOLERANCE = 1e-5
 
