@@ -24,8 +24,8 @@ from pathlib import Path
 from app.embedded import termination_as_interrupt
 from benchmarks.servers import Servers, servers
 from benchmarks.standard.catalogue import ENGINES, Engine
-from benchmarks.standard.results import summaries, table
-from benchmarks.standard.rounds import Course, EngineFailed, Run
+from benchmarks.standard.results import Run, summaries, table
+from benchmarks.standard.rounds import Course, EngineFailed
 
 PARTITIONS = 4
 USUAL = {"events": 1_000_000, "short": 20_000, "repeat": 5}

@@ -37,7 +37,7 @@ EVENT = np.dtype([("row", "u4"), ("merchant", "u4"), ("time", "i8"), ("amount", 
 
 _compiled: Callable[..., Any] = numba.njit(error_model="numpy")
 _deviation_of, _z_score, _welford = map(_compiled, (job.deviation_of, job.z_score, job.welford))
-_WEIGHTS = np.array(list(job.WEIGHTS.values()))
+_score = _compiled(job.score)
 
 
 class Merchants(dict[str, int]):
@@ -48,17 +48,15 @@ class Merchants(dict[str, int]):
         return number
 
 
-def advance(records: NDArray[np.void], events: NDArray[np.void]) -> NDArray[np.float64]:
-    """Advance RECORD[u] by EVENT[n], in place and in order; returns f8[n, 20], a row of features per event."""
-    features = np.empty((len(events), len(job.NAMES)))
-    _advance(records, events, features)
-    return features
+def advance(records: NDArray[np.void], events: NDArray[np.void]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Advance RECORD[u] by EVENT[n], in place and in order; returns features f8[n, 20] and scores f8[n].
 
-
-def scores(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability f8[n] of each row of features."""
-    result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(features @ _WEIGHTS, -30.0, 30.0)))
-    return result
+    Scores are not a matrix product: its last bits depend on how many rows it has, and where a batch is cut must not
+    show.
+    """
+    features, scores = np.empty((len(events), len(job.NAMES))), np.empty(len(events))
+    _advance(records, events, features, scores)
+    return features, scores
 
 
 def compile_kernel() -> None:
@@ -85,7 +83,7 @@ def unpack(stored: Sequence[bytes | None], records: NDArray[np.void]) -> None:
 
 
 @_compiled
-def _advance(records: Any, events: Any, features: Any) -> None:
+def _advance(records: Any, events: Any, features: Any, scores: Any) -> None:
     for index in range(len(events)):
         event, values = events[index], features[index]
         record = records[event.row]
@@ -102,6 +100,7 @@ def _advance(records: Any, events: Any, features: Any) -> None:
         values[13], values[14], values[15] = amount, math.log1p(amount), ts // 3_600 % 24
         values[16], values[17] = values[3] / (values[6] + 1.0), values[6] / (values[9] + 1.0)
         values[18], values[19] = record.mean, deviation
+        scores[index] = _score(values)
 
 
 @_compiled

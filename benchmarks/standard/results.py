@@ -2,12 +2,30 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.standard.catalogue import ENGINES
-from benchmarks.standard.rounds import Run
 
 PROCESSES = ("engine", "broker", "redis")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One engine's run. `processor` is in seconds, by process: "engine", "broker", "redis"."""
+
+    engine: str
+    events: int
+    seconds: float
+    processor: Mapping[str, float]
+    warnings: int
+    repeated: int  # warnings that were published more than once
+    verdict: str  # "same", "none" where the engine raises none, else what is wrong
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds
 
 
 def summary(runs: Sequence[Run]) -> dict[str, Any]:

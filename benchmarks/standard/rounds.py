@@ -6,7 +6,6 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.embedded import stop_process
@@ -16,6 +15,7 @@ from benchmarks.standard.catalogue import Engine
 from benchmarks.standard.events import purchases
 from benchmarks.standard.job import Warned, expected_warnings
 from benchmarks.standard.loading import Topics, fill
+from benchmarks.standard.results import Run
 from benchmarks.standard.task import WORD, Task
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL
@@ -24,30 +24,10 @@ from messages.journal import JOURNAL
 WHOLE, SHORT = "purchases", "purchases-short"
 #: An engine that has not ended after so many seconds has failed.
 PATIENCE = 300.0
-#: Scores may differ by the rounding of sums that are kept in 32 bits or added up in another order.
-TOLERANCE = 1e-5
 
 
 class EngineFailed(Exception):
     """An engine did not finish; the message has the end of what it printed."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One engine's run. `processor` is in seconds, by process: "engine", "broker", "redis"."""
-
-    engine: str
-    events: int
-    seconds: float
-    processor: Mapping[str, float]
-    warnings: int
-    repeated: int  # warnings that were published more than once
-    verdict: str  # "same", "none" where the engine raises none, else what is wrong
-
-    @property
-    def rate(self) -> float:
-        """Events per second."""
-        return self.events / self.seconds
 
 
 class Course:

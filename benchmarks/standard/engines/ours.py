@@ -94,13 +94,12 @@ def decide(
 ) -> Outcome:
     """Advance the records and publish to `topic` what is to be warned of."""
     found = events.columns
-    features = columns.advance(records, found)
+    features, scores = columns.advance(records, found)
     hits = np.flatnonzero(features[:, 0] > job.LIMIT)
     decisions = []
-    probabilities = columns.scores(features)
     for index in hits.tolist():
         user = users[found["row"][index]]
-        warned = job.Warned(events.ids[index], user, float(probabilities[index]), features[index].tolist())
+        warned = job.Warned(events.ids[index], user, float(scores[index]), features[index].tolist())
         decisions.append(Message(topic, user.encode(), job.encode_warning(warned)))
     newest = int(found["time"].max()) if len(found) else 0
     touched = np.unique(found["row"])
