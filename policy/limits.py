@@ -22,6 +22,7 @@ from policy.triggers import Failures, Moves
 from policy.wording import WORDS
 
 NONE, FREEZE, CUT, RESTORE, RAISE = 0, 1, 2, 3, 4
+_ACCOUNT_OPENED = int(Kind.ACCOUNT_OPENED)
 Direction = Literal["opened", "raised", "cut", "frozen", "restored", "closed", "forgotten"]
 
 
@@ -113,7 +114,7 @@ def open_accounts(
     cap: int,
 ) -> NDArray[np.bool_]:
     """Set the first limit of accounts that open in these rows, in place: STANDING[p]; returns which rows do."""
-    opening: NDArray[np.bool_] = np.equal(kind, Kind.ACCOUNT_OPENED)
+    opening: NDArray[np.bool_] = np.equal(kind, _ACCOUNT_OPENED)
     if opening.any():
         opening &= (standing["limit_version"] == 0) | (standing["frozen"] == CLOSED)
         limit = np.minimum(amount[opening], cap)

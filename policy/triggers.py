@@ -4,14 +4,14 @@ The columns (`assess`) decide; `announce` writes what was decided for one row.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from messages.encoding import decision_id
 from messages.outputs import SEVERITIES
-from policy.document import RANK, Document, Review, Trigger, Words
+from policy.document import RANK, Document, Level, Review, Trigger, Words
 from policy.expressions import Bad, Columns
 from policy.reasons import Draft as Reason
 from policy.reasons import reason
@@ -27,15 +27,29 @@ _OVER = Words(en="The condition no longer holds.", zh="触发条件已不再成�
 Failures = list[tuple[str, NDArray[np.bool_]]]
 
 
+class Notice(NamedTuple):
+    """Who warns: an ordinary trigger, or the reserved review."""
+
+    name: str
+    slot: int
+    action: str
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A trigger made ready: `freezes` and `cuts` say by severity (bool[5]) what an open warning does to the limit."""
 
     trigger: Trigger
-    slot: int
+    notice: Notice
     freezes: NDArray[np.bool_]
     cuts: NDArray[np.bool_]
+    levels: tuple[Level, ...]  # by severity: the one whose numbers a warning shows
     on_probability: bool  # what it says includes why the default probability is what it is
+
+    @property
+    def slot(self) -> int:
+        """Its place in the user's record."""
+        return self.notice.slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +69,13 @@ def watches(document: Document) -> tuple[Watch, ...]:
     return tuple(
         Watch(
             trigger=trigger,
-            slot=trigger.id - 1,
+            notice=Notice(trigger.name, trigger.id - 1, trigger.action),
             freezes=_by_rank(trigger, "freeze"),
             cuts=_by_rank(trigger, "cut"),
+            levels=tuple(
+                next((one for one in reversed(trigger.levels) if RANK[one.severity] <= rank), trigger.levels[0])
+                for rank in range(_RANKS)
+            ),
             on_probability="default_probability" in {*trigger.evidence, *trigger.levels[0].when.names},
         )
         for trigger in document.triggers
@@ -153,53 +171,48 @@ def _move(
     move[cleared] = CLEARED
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """The words of one warning, from its trigger or from the reserved review."""
-
-    name: str
-    slot: int
-    action: str
-    reasons: list[Reason]
-
-
-def notice(watch: Watch, status: int, rank: int, row: Row) -> Notice:
+def reasons(watch: Watch, status: int, rank: int, row: Row) -> list[Reason]:
     """What a warning of an ordinary trigger says about the row."""
-    trigger = watch.trigger
-    level = next((one for one in reversed(trigger.levels) if RANK[one.severity] <= rank), trigger.levels[0])
+    trigger, when = watch.trigger, watch.levels[rank].when
     words = _OVER if status == CLEARED else trigger.reason
-    evidence = trigger.evidence or level.when.names
-    reasons = [reason(trigger.name, words, row.features, evidence, level.when.thresholds)]
-    return Notice(trigger.name, watch.slot, trigger.action, reasons)
+    return [reason(trigger.name, words, row.features, trigger.evidence or when.names, when.thresholds)]
 
 
-def review_notice(review: Review, status: int, failed: list[str], row: Row) -> Notice:
+def review_notice(review: Review) -> Notice:
+    """The reserved review as one who warns."""
+    return Notice("review", review.id - 1, review.action)
+
+
+def review_reasons(review: Review, status: int, failed: list[str], row: Row) -> list[Reason]:
     """What the reserved review says: the parts of the policy that could not be evaluated."""
     words = review.reason if status != CLEARED else _OVER
-    reasons = [reason("evaluation-error", words, row.features)]
-    reasons += [
-        {
-            "code": f"evaluation-error:{name}",
-            "en": f"{name} could not be evaluated.",
-            "zh": f"{name} 无法计算。",
-            "evidence": [],
-        }
-        for name in failed
+    return [
+        reason("evaluation-error", words, row.features),
+        *(
+            {
+                "code": f"evaluation-error:{name}",
+                "en": f"{name} could not be evaluated.",
+                "zh": f"{name} 无法计算。",
+                "evidence": [],
+            }
+            for name in failed
+        ),
     ]
-    return Notice("review", review.id - 1, review.action, reasons)
 
 
-def announce(notice: Notice, status: int, rank: int, warming: bool, row: Row) -> None:
+def announce(notice: Notice, status: int, rank: int, reasons: list[Reason], warming: bool, row: Row) -> None:
     """Change the row's standing and leave the warning's draft. The grade is the one after the row."""
     since, severity = row.standing["warning_since"], row.standing["warning_severity"]
+    opened = int(since[notice.slot])
     if status == RAISED:
         # One second after the last all-clear at least, so that no two warnings of a trigger share their id.
-        since[notice.slot] = max(row.time, int(since[notice.slot]) + 1)
-    opened = int(since[notice.slot])
-    shown = rank if status != CLEARED else int(severity[notice.slot])
-    severity[notice.slot] = rank if status != CLEARED else 0
+        opened = max(row.time, opened + 1)
+        since[notice.slot] = opened
+    shown = rank
     if status == CLEARED:
+        shown = int(severity[notice.slot])
         since[notice.slot] = max(row.time, opened)
+    severity[notice.slot] = rank if status != CLEARED else 0
     row.drafts.append(
         Draft(
             topic="warnings",
@@ -214,7 +227,7 @@ def announce(notice: Notice, status: int, rank: int, warming: bool, row: Row) ->
                 "spending_anomaly": row.published("spending_anomaly"),
                 "grade": row.grade(),
                 "warming": warming,
-                "reasons": notice.reasons,
+                "reasons": reasons,
                 "recommended_action": notice.action,
             },
             label=notice.name,
