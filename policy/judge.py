@@ -18,8 +18,8 @@ from features.kernel import Advanced
 from messages.columns import Events
 from messages.vocabulary import Kind
 from policy import collections, grades, limits, requests, triggers
+from policy.columns import Columns
 from policy.document import RANK
-from policy.expressions import Columns
 from policy.guardrails import Remaining, count, remaining
 from policy.policy import Policy
 from policy.reasons import Draft as Reason
@@ -185,7 +185,7 @@ class _Batch:
         left = remaining(document.guard_rails, standing, time)
         moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left.warnings, failures)
         plan = limits.plan(document.limits, columns, standing, time, moves, room, left)
-        acts = opening | graded.moved | steps.moved | moves.move.any(axis=0) | (plan.step != limits.NONE)
+        acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE)
         acts |= (kind == LIMIT_REQUEST) | (kind == ACCOUNT_CLOSED) | self.advanced.retire[rows]
         return _Round(rows, features, standing, opening, graded, steps, moves, plan, room, wishes, left, failures, acts)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from messages.encoding import decision_id
 from messages.outputs import SEVERITIES
+from policy.columns import Bad, Columns, either
 from policy.document import RANK, Document, Level, Review, Trigger, Words
-from policy.expressions import Bad, Columns
 from policy.reasons import Draft as Reason
 from policy.reasons import reason
 from policy.row import Draft, Row
@@ -58,10 +58,32 @@ class Moves:
 
     move: NDArray[np.uint8]  # [triggers + 1, p]: 0, RAISED, ESCALATED or CLEARED
     severity: NDArray[np.uint8]  # [triggers + 1, p]: of the warning after the row; 0: closed
+    moves: NDArray[np.bool_]  # a warning is raised, escalated or cleared in the row
     worst: NDArray[np.uint8]  # greatest severity open after the row
     freeze: NDArray[np.bool_]  # a warning open after the row freezes the limit
     cut: NDArray[np.bool_]  # a warning raised or escalated in the row cuts it
     failed: NDArray[np.bool_]  # something could not be evaluated
+
+    @staticmethod
+    def none(lines: int, rows: int) -> "Moves":
+        """Nothing moves, nothing is open."""
+        of_lines, of_rows = (lines, rows), rows
+        return Moves(
+            np.zeros(of_lines, np.uint8),
+            np.zeros(of_lines, np.uint8),
+            np.zeros(of_rows, np.bool_),
+            np.zeros(of_rows, np.uint8),
+            np.zeros(of_rows, np.bool_),
+            np.zeros(of_rows, np.bool_),
+            np.zeros(of_rows, np.bool_),
+        )
+
+    def enter(self, line: int, at: NDArray[np.intp], move: NDArray[np.uint8], severity: NDArray[np.uint8]) -> None:
+        """Note what one trigger does in the rows `at`."""
+        self.move[line, at] = move
+        self.severity[line, at] = severity
+        self.moves[at] |= move > 0
+        self.worst[at] = np.maximum(self.worst[at], severity)
 
 
 def watches(document: Document) -> tuple[Watch, ...]:
@@ -100,64 +122,79 @@ def assess(
     failures: Failures,
 ) -> Moves:
     """Judge p rows; appends to `failures` which triggers could not be evaluated, where."""
-    rows = len(columns)
-    move = np.zeros((len(ready) + 1, rows), np.uint8)
-    severity = np.zeros((len(ready) + 1, rows), np.uint8)
-    freeze, cut = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    moves = Moves.none(len(ready) + 1, len(columns))
     left = warnings_left.copy()
-    before = np.ascontiguousarray(standing["warning_severity"].T)
+    severity = np.ascontiguousarray(standing["warning_severity"])
+    is_open = np.any(severity, axis=0)
     for line, watch in enumerate(ready):
-        slot, trigger = watch.slot, watch.trigger
-        found, over, bad = _evaluate(trigger, columns)
+        trigger, slot = watch.trigger, watch.slot
+        found, cleared, bad = _evaluate(trigger, columns)
         if bad is not None:
             failures.append((trigger.name, bad))
-        if not found.any() and not before[slot].any():
+        if found is None and not is_open[slot]:
             continue
-        age = time - standing["warning_since"][:, slot].astype(np.int64)
-        _move(move[line], severity[line], found, over & (age >= trigger.cooldown), before[slot], left)
-        freeze |= watch.freezes[severity[line]]
-        cut |= watch.cuts[severity[line]] & ((move[line] == RAISED) | (move[line] == ESCALATED))
-    failed = np.zeros(rows, np.bool_)
+        # Of most triggers few rows are concerned: what is left to do is done for these alone.
+        at = np.flatnonzero(severity[:, slot] if found is None else found | severity[:, slot])
+        found_here = np.zeros(len(at), np.uint8) if found is None else found[at]
+        over = found_here == 0
+        if cleared is not None:
+            over &= cleared[at]
+        if bad is not None:
+            over &= ~bad[at]
+        over &= _waited(trigger.cooldown, slot, standing, time, at)
+        left_here = left[at]
+        move, after = _move(found_here, over, severity[at, slot], left_here)
+        left[at] = left_here
+        moves.enter(line, at, move, after)
+        moves.freeze[at] |= watch.freezes[after]
+        moves.cut[at] |= watch.cuts[after] & ((move == RAISED) | (move == ESCALATED))
     for _, bad in failures:
-        failed |= bad
+        moves.failed[bad] = True
+    _assess_review(review, severity, standing, time, moves)
+    return moves
+
+
+def _assess_review(
+    review: Review, severity: NDArray[np.uint8], standing: NDArray[np.void], time: NDArray[np.int64], moves: Moves
+) -> None:
     slot = review.id - 1
-    if failed.any() or before[slot].any():
-        found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
-        age = time - standing["warning_since"][:, slot].astype(np.int64)
-        # What is left of the guard rail is not asked here: a failure must always be seen.
-        _move(move[-1], severity[-1], found, ~failed & (age >= review.cooldown), before[slot], np.ones(rows, np.int64))
-    return Moves(move, severity, severity.max(axis=0), freeze, cut, failed)
+    at = np.flatnonzero(moves.failed | (severity[:, slot] > 0))
+    if not len(at):
+        return
+    failed = moves.failed[at]
+    over = ~failed & _waited(review.cooldown, slot, standing, time, at)
+    found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
+    # What is left of the guard rail is not asked here: a failure must always be seen.
+    moves.enter(-1, at, *_move(found, over, severity[at, slot], np.ones(len(at), np.int64)))
 
 
-def _evaluate(trigger: Trigger, columns: Columns) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Bad]:
-    """Severity that holds for sure (0: none), where the trigger is over for sure, and where it is in error."""
-    found = np.zeros(len(columns), np.uint8)
+def _evaluate(trigger: Trigger, columns: Columns) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_] | None, Bad]:
+    """Severity that holds for sure (None: nowhere one), where `clear_when` does (None: not asked), and errors."""
+    found: NDArray[np.uint8] | None = None
     bad: Bad = None
     for level in trigger.levels:
         truth = level.when(columns)
-        found[truth.true] = RANK[level.severity]
-        if truth.bad is not None:
-            bad = truth.bad if bad is None else bad | truth.bad
-    over = found == 0
-    if trigger.clear_when is not None:
-        truth = trigger.clear_when(columns)
-        over &= truth.true
-        if truth.bad is not None:
-            bad = truth.bad if bad is None else bad | truth.bad
-    if bad is not None:
-        over &= ~bad
-    return found, over, bad
+        bad = either(bad, truth.bad)
+        if np.count_nonzero(truth.true):
+            found = np.zeros(len(columns), np.uint8) if found is None else found
+            found[truth.true] = RANK[level.severity]
+    if trigger.clear_when is None:
+        return found, None, bad
+    truth = trigger.clear_when(columns)
+    return found, truth.true, either(bad, truth.bad)
+
+
+def _waited(
+    cooldown: int, slot: int, standing: NDArray[np.void], time: NDArray[np.int64], at: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Where the warning has been open for long enough to be cleared."""
+    return np.asarray(time[at] - standing["warning_since"][at, slot].astype(np.int64) >= cooldown)
 
 
 def _move(
-    move: NDArray[np.uint8],
-    severity: NDArray[np.uint8],
-    found: NDArray[np.uint8],
-    may_close: NDArray[np.bool_],
-    before: NDArray[np.uint8],
-    left: NDArray[np.int64],
-) -> None:
-    """Fill one trigger's line of `move` and `severity`; takes what it raises off `left`."""
+    found: NDArray[np.uint8], may_close: NDArray[np.bool_], before: NDArray[np.uint8], left: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What one trigger does in some rows, and its severity after them; takes what it raises off `left`."""
     is_open = before > 0
     raised = ~is_open & (found > 0)
     bounded = raised & (found < _CRITICAL)
@@ -165,10 +202,12 @@ def _move(
     left -= raised & bounded
     escalated = is_open & (found > before)
     cleared = is_open & may_close
-    severity[:] = np.where(raised | escalated, found, np.where(cleared, 0, before))
+    severity = np.where(raised | escalated, found, np.where(cleared, 0, before)).astype(np.uint8)
+    move = np.zeros(len(found), np.uint8)
     move[raised] = RAISED
     move[escalated] = ESCALATED
     move[cleared] = CLEARED
+    return move, severity
 
 
 def reasons(watch: Watch, status: int, rank: int, row: Row) -> list[Reason]:
