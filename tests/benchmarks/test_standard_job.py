@@ -1,6 +1,5 @@
 import asyncio
 import re
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -15,19 +14,17 @@ from benchmarks.standard.events import purchases
 from benchmarks.standard.task import Stopwatch
 from messages.columns import Source
 from messages.message import Message
+from messages.records import RawRecords
 
 STREAM = list(purchases(4_000, 40))
 
 
-@dataclass(frozen=True)
-class Record:
-    value: bytes
-    key: bytes
-    offset: int
-    timestamp: int = 0
-
-
-RECORDS = [Record(msgspec.json.encode(event), event.user_id.encode(), offset) for offset, event in enumerate(STREAM)]
+RECORDS = RawRecords(
+    [msgspec.json.encode(event) for event in STREAM],
+    [event.user_id.encode() for event in STREAM],
+    np.arange(len(STREAM)),
+    np.zeros(len(STREAM), np.int64),
+)
 DECODER = ours.Decoder(Stopwatch(1))
 
 
@@ -41,7 +38,7 @@ def decided_by_ours(cut: int) -> list[Message]:
     row_of: dict[str, int] = {}
     records, watermark, decisions = np.zeros(40, columns.RECORD), 0, list[Message]()
     for start in range(0, len(RECORDS), cut):
-        events = DECODER.decode(Source("purchases", 0), RECORDS[start : start + cut]).events
+        events = DECODER.decode(Source("purchases", 0), RECORDS.slice(start, start + cut)).events
         events.columns["row"] = [row_of.setdefault(user, len(row_of)) for user in events.users]
         outcome = ours.decide("warnings", records, events, list(row_of), None, watermark, 0, np.zeros(0, np.uint32))
         watermark = outcome.watermark

@@ -24,8 +24,9 @@ from app.worker import run_worker
 from benchmarks.standard import columns, job
 from benchmarks.standard.task import Stopwatch, this_task
 from messages.columns import Events, Source
-from messages.decoding import Decoded, RawRecord
+from messages.decoding import Decoded
 from messages.message import Message
+from messages.records import RawRecords
 from store.residents import Layout, Residents
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
@@ -42,10 +43,10 @@ class Decoder:
         self._stopwatch = stopwatch
         self._merchants = columns.Merchants()
 
-    def decode(self, source: Source, records: Sequence[RawRecord]) -> Decoded:
+    def decode(self, source: Source, records: RawRecords) -> Decoded:
         """Columns of all records; one that is no purchase ends the worker."""
         self._stopwatch.begin()
-        return Decoded(self._events(source, [record.value for record in records], _offsets(records)), [])
+        return Decoded(self._events(source, records.values, records.offsets), [])
 
     def _events(self, source: Source, values: Sequence[bytes | None], offsets: NDArray[np.int64]) -> Events:
         decode: Any = job.decode_purchase
@@ -64,10 +65,6 @@ class Decoder:
             source=np.zeros(count, np.uint8),
             offset=offsets,
         )
-
-
-def _offsets(records: Sequence[RawRecord]) -> NDArray[np.int64]:
-    return np.fromiter([record.offset for record in records], np.int64, len(records))
 
 
 @dataclass
