@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import part, signed
 from features.fund import contribute, income_estimate
 from features.ledger import issue, pay, reschedule
 from features.reading_spending import log_deviation, log_mean, ratio
@@ -32,6 +31,7 @@ from messages.columns import (
     PRESENT_INCOME,
     PRESENT_REGION,
 )
+from messages.compiled import part, signed
 from messages.vocabulary import CATEGORIES, VERDICTS, Kind
 
 CASH_LIKE, GIFT_CARDS = CATEGORIES.index("cash_like"), CATEGORIES.index("gift_cards")

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from features.applying import BILL_ISSUED, apply, arrive, clear_facts, state_facts
 from features.catalogue import WIDTH
-from features.compiled import compiled, part, signed
 from features.lateness import next_timer
 from features.ledger import SCRATCH, settle
 from features.market import Market
@@ -17,6 +16,7 @@ from features.record import DAY, FEATURE_FIELDS, HOUR, RECORD, SCHEMA_VERSION, T
 from features.terms import Terms
 from features.tiles import turn
 from messages.columns import EVENT
+from messages.compiled import compiled, part, signed
 
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import compiled, signed
 from features.record import RECORD, SCHEMA_VERSION
+from messages.compiled import compiled, signed
 
 #: A whole record as one opaque item.
 _BYTES = np.dtype((np.void, RECORD.itemsize))

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from features.applying import clear_facts
 from features.catalogue import FEATURES, WIDTH
-from features.compiled import compiled, part, signed
 from features.fund import read_fund
 from features.ledger import SCRATCH, settle
 from features.market import Market
@@ -15,6 +14,7 @@ from features.reading_account import market_index, read_behaviour, read_profile
 from features.reading_credit import read_ability, read_bills, read_due, read_owed, read_punctuality, read_repayments
 from features.reading_spending import read_history, read_mix, read_pace, read_shares, read_variety, read_windows
 from features.terms import Terms
+from messages.compiled import compiled, part, signed
 
 #: One row of the feature matrix with a name for every column, as the kernels write it.
 FEATURE_ROW = np.dtype([(feature.name, "f8") for feature in FEATURES])

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import part, signed
 from features.reading_spending import ratio
 from features.record import DAY, TEN_DAYS
 from features.tiles import newest, total
+from messages.compiled import part, signed
 
 RECENT_TILES = 3
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import part, signed
 from features.record import (
     CATEGORY_COUNT,
     DAY,
@@ -19,6 +18,7 @@ from features.record import (
     TWO_HOURS,
 )
 from features.tiles import greatest, newest, total
+from messages.compiled import part, signed
 from messages.vocabulary import CATEGORIES
 
 GAMBLING = CATEGORIES.index("gambling")

@@ -1,13 +1,15 @@
 """The decorators of kernels: numba in nopython mode, cached on disk, typed as the plain function.
 
 Numba validates a cached function by its own file alone, but a kernel also contains the functions that it calls and the
-layouts that it is made for. So the cache lives in a directory named by the content of all sources that kernels are made
-of: any change there starts a new cache, and a stale one cannot be used.
+layouts that it is made for. So the cache of a package lives in a directory named by the content of all sources that its
+kernels are made of: any change there starts a new cache, and a stale one cannot be used.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from hashlib import blake2b
+from inspect import getfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -24,24 +26,29 @@ if TYPE_CHECKING:
 else:
     signed = np.int64
 
-_PART: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+#: Without reference counts (`_nrt`): a kernel allocates nothing, and its caller holds all arrays. Counting them in
+#: every function would take half of the time.
+_COMMON: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+_PART: dict[str, Any] = {**_COMMON, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _SETTINGS: Any = numba.config
 _HERE = Path(__file__).resolve().parent
 
 
-def _source_hash() -> str:
+def source_hash(package: Path) -> str:
+    """Names the sources of `package`, and the layouts and settings that all kernels share."""
     digest = blake2b(digest_size=8)
-    messages = _HERE.parent / "messages"
-    for source in (*sorted(_HERE.glob("*.py")), messages / "columns.py", messages / "vocabulary.py"):
+    shared = {_HERE / "columns.py", _HERE / "compiled.py", _HERE / "vocabulary.py"}
+    for source in sorted(shared | set(package.glob("*.py"))):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
-def _cache_directory() -> Path | None:
+@cache
+def _cache_directory(package: Path) -> Path | None:
     """Where compiled code is kept: NUMBA_CACHE_DIR, else beside the sources, else in the home; None: nowhere."""
-    name = f"kernels-{_source_hash()}"
-    places = [Path(_SETTINGS.CACHE_DIR)] if _SETTINGS.CACHE_DIR else [_HERE / "__pycache__"]
+    name = f"kernels-{source_hash(package)}"
+    places = [Path(_SETTINGS.CACHE_DIR)] if _SETTINGS.CACHE_DIR else [package / "__pycache__"]
     with suppress(RuntimeError):  # no home directory
         places.append(Path.home() / ".cache" / "duewatch")
     for place in places:
@@ -56,9 +63,6 @@ def _cache_directory() -> Path | None:
     return None
 
 
-_CACHE = _cache_directory()
-
-
 def part(function: Kernel) -> Kernel:
     """`function` as a part of kernels: only they call it, so it has no way in from Python and no cache of its own."""
     return cast(Kernel, numba.njit(**_PART)(function))
@@ -69,9 +73,9 @@ def compiled(function: Kernel) -> Kernel:
 
     Divisions follow numpy (no exception on zero): kernels guard them, because features are never NaN or infinite.
     """
-    before = _SETTINGS.CACHE_DIR
-    _SETTINGS.CACHE_DIR = str(_CACHE) if _CACHE else before
+    directory, before = _cache_directory(Path(getfile(function)).resolve().parent), _SETTINGS.CACHE_DIR
+    _SETTINGS.CACHE_DIR = str(directory) if directory else before
     try:
-        return cast(Kernel, numba.njit(cache=_CACHE is not None, error_model="numpy")(function))
+        return cast(Kernel, numba.njit(cache=directory is not None, **_COMMON)(function))
     finally:
         _SETTINGS.CACHE_DIR = before
