@@ -19,6 +19,7 @@ from app.build import signing_key, worker_deps, worker_settings
 from app.health import HealthServer
 from app.settings import Settings, reveal, unknown_variables
 from features.kernel import compile_kernels
+from messages.scanner import compile_scanner
 from telemetry.logging import configure
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
@@ -36,6 +37,7 @@ def run_worker(settings: Settings, **replaced: Any) -> NoReturn:
     Exits with another code when something happened that only a restart cures. `replaced` as in `worker_deps`.
     """
     _prepare(settings)
+    compile_scanner()
     compile_kernels()
     registry = Registry()
     deps = worker_deps(settings, registry, **replaced)

@@ -28,8 +28,8 @@ else:
 
 #: Without reference counts (`_nrt`): a kernel allocates nothing, and its caller holds all arrays. Counting them in
 #: every function would take half of the time.
-_COMMON: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-_PART: dict[str, Any] = {**_COMMON, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_COMMON: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+_PART: dict[str, Any] = {**_COMMON, "no_cpython_wrapper": True}
 _SETTINGS: Any = numba.config
 _HERE = Path(__file__).resolve().parent
 
@@ -66,6 +66,11 @@ def _cache_directory(package: Path) -> Path | None:
 def part(function: Kernel) -> Kernel:
     """`function` as a part of kernels: only they call it, so it has no way in from Python and no cache of its own."""
     return cast(Kernel, numba.njit(**_PART)(function))
+
+
+def inlined(function: Kernel) -> Kernel:
+    """A part whose code becomes its callers': small, or called where every call counts."""
+    return cast(Kernel, numba.njit(forceinline=True, **_PART)(function))
 
 
 def compiled(function: Kernel) -> Kernel:

@@ -54,26 +54,27 @@ def new_cache() -> NDArray[np.uint64]:
 
 
 @part
-def _turned(word: Any, bits: int) -> Any:
-    return word >> _u8(bits) | word << _u8(64 - bits)
-
-
-@part
 def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> Any:
     a = a + b + x
-    d = _turned(d ^ a, 32)
+    d = d ^ a
+    d = d >> _u8(32) | d << _u8(32)
     c = c + d
-    b = _turned(b ^ c, 24)
+    b = b ^ c
+    b = b >> _u8(24) | b << _u8(40)
     a = a + b + y
-    d = _turned(d ^ a, 16)
+    d = d ^ a
+    d = d >> _u8(16) | d << _u8(48)
     c = c + d
-    b = _turned(b ^ c, 63)
+    b = b ^ c
+    b = b >> _u8(63) | b << _u8(1)
     return a, b, c, d
 
 
 @part
-def _compressed(m: Any, length: int) -> Any:
-    """The hash of the text of `length` bytes whose block is u8[16] `m`."""
+def hashed(text: Any, at: int, length: int, m: Any) -> Any:
+    """`stable_hash` of the `length` bytes of u1[] from `at` on, 1 to `BLOCK`; u8[16] `m` is scratch."""
+    for i in range(16):
+        m[i] = first_of(text, at + 8 * i, length - 8 * i) if 8 * i < length else _u8(0)
     h0 = _START[0] ^ _PARAMETERS
     a0, a1, a2, a3 = h0, _START[1], _START[2], _START[3]
     b0, b1, b2, b3 = _START[4], _START[5], _START[6], _START[7]
@@ -90,14 +91,6 @@ def _compressed(m: Any, length: int) -> Any:
         a3, b0, c1, d2 = _mix(a3, b0, c1, d2, m[_SIGMA[turn, 14]], m[_SIGMA[turn, 15]])
     digest = h0 ^ a0 ^ c0
     return digest if digest != _u8(0) else _u8(1)
-
-
-@part
-def hashed(text: Any, at: int, length: int, m: Any) -> Any:
-    """`stable_hash` of the `length` bytes of u1[] from `at` on, 1 to `BLOCK`; u8[16] `m` is scratch."""
-    for i in range(16):
-        m[i] = first_of(text, at + 8 * i, length - 8 * i) if 8 * i < length else _u8(0)
-    return _compressed(m, length)
 
 
 @part

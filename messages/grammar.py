@@ -4,7 +4,8 @@ Every field is derived from the same struct that msgspec decodes into (`messages
 `messages.filling` says. A contract with anything in it that the scanner does not know is an error, not a surprise.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from messages.vocabulary import CURRENCIES
 #: are places in the text; `priced` is 1 where an amount was given; what is only checked goes to `nothing`.
 CELLS = (*(EVENT.names or ()), "currency", "priced", "user", "id", "reference", "nothing")
 CELL = {name: number for number, name in enumerate(CELLS)}
+#: Those that hold an identifier until the whole record is accepted, and then its hash; they follow on each other.
+HASHED_CELLS = ("bill", "merchant", "device", "city", "region", "employer")
 
 IDENTIFIER, INTEGER, AMOUNT, WORD, FLAG = range(5)
 
@@ -31,14 +34,14 @@ IDENTIFIER, INTEGER, AMOUNT, WORD, FLAG = range(5)
 FIELD = np.dtype(
     [
         ("form", "i8"),  # IDENTIFIER to FLAG
-        ("cell", "i8"),  # gets the value, an identifier's hash, or a bit
-        ("place", "i8"),  # gets where an identifier stands
+        ("cell", "i8"),  # gets the value, where an identifier stands, or a flag's bit
+        ("place", "i8"),  # gets where an identifier stands, too
         ("low", "u8"),  # least value, or number of bytes
         ("high", "u8"),  # greatest value or number of bytes; a flag's bit
-        ("words", "u8"),  # section of the lexicon with the words it may be
-        ("present", "u8"),  # bit of the column `present` that says it was given
+        ("words", "u8"),  # section of the lexicon with the words that it may be
+        ("present", "u8"),  # bit of the column `present` that says that it was given
         ("bit", "u8"),  # of the fields of its kind
-        ("nullable", "?"),
+        ("nullable", "u8"),
     ],
     align=True,
 )
@@ -47,11 +50,13 @@ KIND = np.dtype([("names", "u8"), ("required", "u8")], align=True)
 
 #: The longest word of a lexicon, bytes.
 LONGEST = 32
-_SLOTS = 1_024
-_MASK = (1 << 64) - 1
+#: How a word finds its slot: section and words of eight bytes, each times its number, by exclusive or; that times the
+#: first number; the highest ten bits.
 STIR = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
-SHIFT = 54  # leaves ten bits of 64 for a slot
-#: Rules across fields that the scanner knows: it leaves to the others whatever might break one.
+SHIFT = 54
+_SLOTS = 1 << 64 - SHIFT
+_MOST_FIELDS = 64
+#: Rules across fields that the scanner knows: it leaves to the validators whatever might break one.
 _KNOWN_RULES = {BillIssued, ProfileChanged, FraudConfirmed}
 
 
@@ -61,29 +66,42 @@ class Grammar(NamedTuple):
     lexicon: NDArray[np.uint64]  # u8[slots, 7]: section (0: empty slot), length, four words of eight bytes, value
     fields: NDArray[np.void]  # FIELD[f]
     kinds: NDArray[np.void]  # KIND[k]
-    defaults: NDArray[np.uint64]  # u8[k, cells]: what every cell holds before the fields that are there
+    defaults: NDArray[np.uint64]  # u8[k, cells]: what the cells hold where the optional fields are not there
 
 
-@cache
-def grammar() -> tuple[Grammar, dict[str, int]]:
-    """The grammar, and by topic the section of its kinds. Raises TypeError for a contract that cannot be scanned."""
-    lexicon, fields, kinds, defaults, topics = _Lexicon(), list[dict[str, int]](), list[Any](), list[Any](), {}
-    for topic, models in USER_TOPICS.items():
-        topics[topic] = lexicon.section()
-        for model in models:
-            if (model in RULES) != (model in _KNOWN_RULES):
-                raise TypeError(f"{model.__name__}: the scanner does not know its rule across fields")
-            derived, section = derive(model), lexicon.section()
-            lexicon.add(topics[topic], derived.tag, len(kinds))
-            described = list(_described(derived, topics[topic], lexicon))
-            for name, field, _ in described:
-                lexicon.add(section, name, len(fields))
-                fields.append(field)
-            required, cells = _kind(derived.tag, described)
-            kinds.append((section, required))
-            defaults.append(cells)
-    tables = _table(FIELD, fields), _table(KIND, kinds), np.array(defaults, np.uint64)
-    return Grammar(lexicon.table, *tables), topics
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of one kind, as its contract has it; `words` are numbered from `first`."""
+
+    name: str
+    form: int
+    cell: str
+    low: int = 0
+    high: int = 0
+    words: tuple[str, ...] = ()
+    first: int = 0
+    place: str = "nothing"
+    present: int = 0
+    nullable: bool = False
+    default: Any = msgspec.NODEFAULT
+
+    @property
+    def required(self) -> bool:
+        return self.default is msgspec.NODEFAULT
+
+    def put_default(self, cells: dict[str, int]) -> None:
+        """Set the cells of a record without this field."""
+        if self.required or self.default is None:
+            return
+        cells["present"] |= self.present
+        if self.form == FLAG:
+            cells["flags"] |= self.high if self.default else 0
+        elif self.form == WORD:
+            cells[self.cell] = self.first + self.words.index(self.default)
+        elif self.form == INTEGER or (self.form == AMOUNT and self.default == 0):
+            cells[self.cell] = self.default
+        else:
+            raise TypeError(f"{self.name}: the scanner does not know what the default {self.default!r} becomes")
 
 
 class _Lexicon:
@@ -91,108 +109,106 @@ class _Lexicon:
 
     def __init__(self) -> None:
         self.table = np.zeros((_SLOTS, 7), np.uint64)
-        self._sections = self._count = 0
-        self._lists: dict[tuple[str, ...], int] = {}
+        self._sections: dict[tuple[tuple[str, ...], int], int] = {}
+        self._count = 0
 
-    def section(self) -> int:
-        """A new section."""
-        self._sections += 1
-        return self._sections
+    def section(self, words: tuple[str, ...], first: int) -> int:
+        """The section with these words, whose values are numbered from `first`."""
+        known = self._sections.get((words, first))
+        if known is not None:
+            return known
+        section = self._sections[words, first] = len(self._sections) + 1
+        for value, word in enumerate(words, first):
+            self._add(section, word, value)
+        return section
 
-    def add(self, section: int, word: str, value: int) -> None:
+    def _add(self, section: int, word: str, value: int) -> None:
         text = word.encode()
         self._count += 1
         if not 1 <= len(text) <= LONGEST or self._count > _SLOTS // 2:
             raise TypeError(f"the lexicon has no room for {word!r}")
-        words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, LONGEST, 8)]
+        parts = [int.from_bytes(text[at : at + 8], "little") for at in range(0, LONGEST, 8)]
         stirred = section
-        for word_of_eight, factor in zip(words, STIR, strict=True):
-            stirred ^= word_of_eight * factor
-        slot = (stirred * STIR[0] & _MASK) >> SHIFT
+        for part, factor in zip(parts, STIR, strict=True):
+            stirred ^= part * factor
+        slot = (stirred * STIR[0] & (1 << 64) - 1) >> SHIFT
         while self.table[slot, 0]:
             slot = (slot + 1) % _SLOTS
-        self.table[slot] = (section, len(text), *words, value)
-
-    def listed(self, words: tuple[str, ...], first: int) -> int:
-        """The section of a closed list, whose words are numbered from `first`."""
-        if words not in self._lists:
-            self._lists[words] = self.section()
-            for number, word in enumerate(words, first):
-                self.add(self._lists[words], word, number)
-        return self._lists[words]
+        self.table[slot] = (section, len(text), *parts, value)
 
 
-def _described(derived: Derived, topic: int, lexicon: _Lexicon) -> Iterator[tuple[str, dict[str, int], Any]]:
-    """Name, row of FIELD and default of every field."""
-    yield "type", {"form": WORD, "cell": CELL["nothing"], "words": topic, "bit": 1}, msgspec.NODEFAULT
-    present = {name: bit for bit, name in PRESENCE.get(derived.tag, ())}
+@cache
+def grammar() -> tuple[Grammar, dict[str, int]]:
+    """The grammar, and by topic the section of its kinds. Raises TypeError for a contract that cannot be scanned."""
+    lexicon, topics = _Lexicon(), dict[str, int]()
+    rows, kinds, defaults = list[tuple[int, ...]](), list[tuple[int, int]](), list[list[int]]()
+    for topic, models in USER_TOPICS.items():
+        tags, first = tuple(derive(model).tag for model in models), len(kinds)
+        topics[topic] = lexicon.section(tags, first)
+        for model in models:
+            if (model in RULES) != (model in _KNOWN_RULES):
+                raise TypeError(f"{model.__name__}: the scanner does not know its rule across fields")
+            found = [_Field("type", WORD, "nothing", words=tags, first=first), *_fields(derive(model))]
+            cells = dict.fromkeys(CELLS, 0) | {"kind": KINDS[derive(model).tag]}
+            for field in found:
+                field.put_default(cells)
+            names = lexicon.section(tuple(field.name for field in found), len(rows))
+            rows += [_row(field, 1 << number, lexicon) for number, field in enumerate(found)]
+            kinds.append((names, sum(1 << number for number, field in enumerate(found) if field.required)))
+            defaults.append([*cells.values()])
+    return Grammar(lexicon.table, np.array(rows, FIELD), np.array(kinds, KIND), np.array(defaults, np.uint64)), topics
+
+
+def _row(field: _Field, bit: int, lexicon: _Lexicon) -> tuple[int, ...]:
+    """A row of FIELD."""
+    words = lexicon.section(field.words, field.first) if field.words else 0
+    cell, place = CELL[field.cell], CELL[field.place]
+    return field.form, cell, place, field.low, field.high, words, field.present, bit, int(field.nullable)
+
+
+def _fields(derived: Derived) -> Iterator[_Field]:
     struct = inspect.type_info(derived.struct)
-    assert isinstance(struct, inspect.StructType)  # noqa: S101 - a struct has no other
-    for number, field in enumerate(struct.fields, 1):
-        row = _shape(derived, field.name, field.type, lexicon)
-        if row.get("nullable", 0) > (field.default is None) or number >= 64:
+    assert isinstance(struct, inspect.StructType)  # noqa: S101 - what a struct's type is
+    if len(struct.fields) >= _MOST_FIELDS:
+        raise TypeError(f"{derived.tag}: has too many fields to be scanned")
+    present = {name: bit for bit, name in PRESENCE.get(derived.tag, ())}
+    for field in struct.fields:
+        found = _field(derived, field.name, field.type)
+        if found.nullable and field.default is not None:
             raise TypeError(f"{derived.tag}.{field.name}: null is not its default")
-        row |= {"present": present.get(field.name, 0), "bit": 1 << number}
-        yield field.name, row, field.default
+        yield replace(found, present=present.get(field.name, 0), default=field.default)
 
 
-def _shape(derived: Derived, name: str, kind: Any, lexicon: _Lexicon) -> dict[str, int]:
-    """What the field may be, and which cell gets it."""
-    tag = derived.tag
-    columns = {"event_id": "event", "time": "time", "currency": "currency"}
-    for table in (HASHED, AMOUNTS, NUMBERS, TIMES):
-        columns |= {field: column for column, field in table.get(tag, ())}
-    lists = {field: words for _, field, words in WORDS.get(tag, ())} | {"currency": CURRENCIES}
-    columns |= {field: column for column, field, _ in WORDS.get(tag, ())}
-    row = {"cell": CELL[columns.get(name, "nothing")]}
+def _field(derived: Derived, name: str, kind: Any) -> _Field:
+    """What the field may be, and what becomes of it."""
+    tag, cell = derived.tag, _cell(derived.tag, name)
     match kind:
         case inspect.UnionType(types=(inner, inspect.NoneType())):
-            return _shape(derived, name, inner, lexicon) | {"nullable": 1}
-        case inspect.StrType(min_length=int(low), max_length=int(high)) if (
-            name in derived.identifiers and low >= 1 and high <= BLOCK
-        ):
-            place = {REFERENCES.get(tag): "reference", "user_id": "user", "event_id": "id"}.get(name, "nothing")
-            return row | {"form": IDENTIFIER, "low": low, "high": high, "place": CELL[place]}
+            return replace(_field(derived, name, inner), nullable=True)
+        case inspect.StrType(min_length=int(low), max_length=int(high)) if 1 <= low <= high <= BLOCK:
+            if name in derived.identifiers and cell in ("event", "nothing", *HASHED_CELLS):
+                place = {REFERENCES.get(tag): "reference", "user_id": "user", "event_id": "id"}.get(name, "nothing")
+                return _Field(name, IDENTIFIER, cell, low, high, place=place)
         case inspect.IntType(gt=None, ge=int(low), lt=None, le=int(high)) if low >= 0:
-            amounts = [field for _, field in AMOUNTS.get(tag, ())]
-            return row | {"form": AMOUNT if name in amounts else INTEGER, "low": low, "high": high}
-        case inspect.IntType(gt=None, ge=int(low), lt=int(end), le=None) if low >= 0:
-            return row | {"form": INTEGER, "low": low, "high": end - 1}
+            return _Field(name, AMOUNT if cell in ("amount", "minimum", "income") else INTEGER, cell, low, high)
+        case inspect.IntType(gt=None, ge=int(low), lt=int(end), le=None) if low >= 0 and cell in ("time", "until"):
+            return _Field(name, INTEGER, cell, low, end - 1)
         case inspect.LiteralType(values=(int(value),)):
-            return row | {"form": INTEGER, "low": value, "high": value}
-        case inspect.LiteralType(values=values) if set(lists.get(name, values)) == set(values):
-            # No currency is 0.
-            return row | {"form": WORD, "words": lexicon.listed(lists.get(name, values), int(name == "currency"))}
+            return _Field(name, INTEGER, cell, value, value)
+        case inspect.LiteralType(values=values):
+            words = {field: words for _, field, words in WORDS.get(tag, ())} | {"currency": CURRENCIES}
+            listed = words.get(name, tuple(map(str, values)))
+            if set(listed) == set(values):
+                return _Field(name, WORD, cell, words=listed, first=int(name == "currency"))  # currency 0 is none
         case inspect.BoolType():
-            bits = {field: bit for bit, field in FLAGS.get(tag, ())}
-            return row | {"form": FLAG, "cell": CELL["flags"], "high": bits.get(name, 0)}
+            return _Field(name, FLAG, "flags", high={field: bit for bit, field in FLAGS.get(tag, ())}.get(name, 0))
     raise TypeError(f"{tag}.{name}: the scanner does not know {kind!r}")
 
 
-def _kind(tag: str, described: Sequence[tuple[str, dict[str, int], Any]]) -> tuple[int, list[int]]:
-    """A row of KIND."""
-    required, cells = 0, [0] * len(CELLS)
-    for name, field, default in described:
-        if default is msgspec.NODEFAULT:
-            required |= field["bit"]
-        elif default is not None:
-            cells[CELL["present"]] |= field["present"]
-            if field["form"] == FLAG:
-                cells[CELL["flags"]] |= field["high"] * default
-            elif field["form"] == WORD and name != "currency":
-                words = next(words for _, name_of, words in WORDS.get(tag, ((0, name, (default,)),)) if name_of == name)
-                cells[field["cell"]] = words.index(default)
-            elif field["form"] == INTEGER or default == 0:
-                cells[field["cell"]] = default
-            else:
-                raise TypeError(f"{tag}.{name}: the scanner does not know what {default!r} becomes")
-    cells[CELL["kind"]], cells[CELL["nothing"]] = KINDS[tag], 0
-    return required, cells
-
-
-def _table(dtype: Any, rows: Sequence[Any]) -> NDArray[np.void]:
-    table = np.zeros(len(rows), dtype)
-    for i, row in enumerate(rows):
-        for name, value in row.items() if isinstance(row, dict) else zip(dtype.names, row, strict=True):
-            table[i][name] = value
-    return table
+def _cell(tag: str, name: str) -> str:
+    """Where the field goes."""
+    cells = {"event_id": "event", "time": "time", "currency": "currency"}
+    for table in (HASHED, AMOUNTS, NUMBERS, TIMES):
+        cells |= {field: column for column, field in table.get(tag, ())}
+    cells |= {field: column for column, field, _ in WORDS.get(tag, ())}
+    return cells.get(name, "nothing")

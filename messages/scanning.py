@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from messages.compiled import compiled, part, signed
+from messages.compiled import compiled, inlined, part, signed
 from messages.digest import hashed, hashed_again
-from messages.grammar import AMOUNT, CELL, FLAG, IDENTIFIER, LONGEST, SHIFT, STIR, WORD
+from messages.grammar import AMOUNT, CELL, FLAG, HASHED_CELLS, IDENTIFIER, LONGEST, SHIFT, STIR, WORD
 from messages.inputs import LARGEST_AMOUNT
 from messages.words import first_of, same, visible_end, word_at
 
@@ -44,6 +44,7 @@ _TIME, _EVENT, _AMOUNT, _MINIMUM, _INCOME = (CELL[name] for name in ("time", "ev
 _UNTIL, _BILL, _MERCHANT, _DEVICE = CELL["until"], CELL["bill"], CELL["merchant"], CELL["device"]
 _CITY, _REGION, _EMPLOYER = CELL["city"], CELL["region"], CELL["employer"]
 _CURRENCY, _PRICED, _NOTHING = CELL["currency"], CELL["priced"], CELL["nothing"]
+_HASHED, _HASHED_END = CELL[HASHED_CELLS[0]], CELL[HASHED_CELLS[-1]] + 1
 _USER, _ID, _REFERENCE = CELL["user"], CELL["id"], CELL["reference"]
 
 
@@ -115,15 +116,15 @@ def _read(text: Any, at: int, stop: int, tokens: Any) -> int:
             return -1
         at = _skip(text, at)
         if text[at] == _CLOSE:
-            # A record that is cut short may go on in the next one, but then it does not end where it should.
-            return count + 1 if _skip(text, at + 1) == stop else -1
+            # A record that is cut short may go on in the next one, but then it ends too late.
+            return count + 1 if at < stop <= _skip(text, at + 1) else -1
         if text[at] != _COMMA:
             return -1
         at = _skip(text, at + 1)
     return -1
 
 
-@part
+@inlined
 def _look_up(lexicon: Any, section: Any, text: Any, at: int, length: int) -> int:
     """The value of a word in a section of the lexicon; -1 where it is not there."""
     if length > LONGEST:
@@ -160,20 +161,18 @@ def _kind_of(text: Any, tokens: Any, count: int, lexicon: Any, topic: Any) -> in
     return -1
 
 
-@part
-def _take(text: Any, token: Any, field: Any, lexicon: Any, cells: Any, block: Any, cache: Any) -> bool:
+@inlined
+def _take(text: Any, token: Any, field: Any, lexicon: Any, cells: Any) -> bool:
     """Put the token's value where the field wants it; False where it is not plainly acceptable."""
     if token.form == _NULL:
         return bool(field.nullable)
     if field.form == IDENTIFIER:
-        length = token.value_length
-        if token.form != _TEXT or _u8(length) < field.low or _u8(length) > field.high:
+        length = _u8(token.value_length)
+        if token.form != _TEXT or length < field.low or length > field.high:
             return False
-        cells[field.place] = token.value << _START_BITS | _u8(length)
-        if field.cell == _EVENT:
-            cells[_EVENT] = hashed(text, signed(token.value), length, block)
-        elif field.cell != _NOTHING:
-            cells[field.cell] = hashed_again(text, signed(token.value), length, block, cache)
+        # Not hashed before the whole record is known to be sound.
+        cells[field.cell] = token.value << _START_BITS | length
+        cells[field.place] = token.value << _START_BITS | length
     elif field.form == WORD:
         if token.form != _TEXT:
             return False
@@ -193,6 +192,29 @@ def _take(text: Any, token: Any, field: Any, lexicon: Any, cells: Any, block: An
             cells[_PRICED] = _ONE
     cells[_PRESENT] |= field.present
     return True
+
+
+@part
+def _understood(
+    text: Any, tokens: Any, count: int, topic: Any, lexicon: Any, fields: Any, kinds: Any, defaults: Any, cells: Any
+) -> bool:
+    """Put all tokens into the cells; False where a field is unknown, repeated, missing, or not plainly acceptable."""
+    number = _kind_of(text, tokens, count, lexicon, topic)
+    if number < 0:
+        return False
+    kind, seen = kinds[number], _NONE
+    for i in range(len(cells)):
+        cells[i] = defaults[number, i]
+    for i in range(count):
+        token = tokens[i]
+        number = _look_up(lexicon, kind.names, text, token.at, token.length)
+        if number < 0:
+            return False
+        field = fields[number]
+        if seen & field.bit != _NONE or not _take(text, token, field, lexicon, cells):
+            return False
+        seen |= field.bit
+    return bool(seen & kind.required == kind.required)
 
 
 @part
@@ -238,24 +260,6 @@ def _write(cells: Any, row: Any) -> None:
     row.employer = cells[_EMPLOYER]
 
 
-@part
-def _understood(
-    text: Any, tokens: Any, count: int, kind: Any, fields: Any, lexicon: Any, cells: Any, block: Any, cache: Any
-) -> bool:
-    """Put all tokens into the cells; False where a field is unknown, repeated, missing, or not plainly acceptable."""
-    seen = _NONE
-    for i in range(count):
-        token = tokens[i]
-        number = _look_up(lexicon, kind.names, text, token.at, token.length)
-        if number < 0:
-            return False
-        field = fields[number]
-        if seen & field.bit != _NONE or not _take(text, token, field, lexicon, cells, block, cache):
-            return False
-        seen |= field.bit
-    return bool(seen & kind.required == kind.required)
-
-
 @compiled
 def scan(
     text: Any,
@@ -291,20 +295,20 @@ def scan(
     for i in range(len(accepted)):
         accepted[i] = False
         count = _read(text, starts[i], starts[i + 1], tokens)
-        number = _kind_of(text, tokens, count, lexicon, topic)
-        if number < 0:
-            continue
-        for j in range(len(cells)):
-            cells[j] = defaults[number, j]
-        if not _understood(text, tokens, count, kinds[number], fields, lexicon, cells, block, cache):
+        if not _understood(text, tokens, count, topic, lexicon, fields, kinds, defaults, cells):
             continue
         user, length = cells[_USER], key_starts[i + 1] - key_starts[i]
         if signed(cells[_TIME]) > latest[i] or signed(user & _LENGTH) != length:
             continue
         if not same(text, signed(user >> _START_BITS), keys, key_starts[i], length) or not _convert(cells, rates):
             continue
+        cells[_EVENT] = hashed(text, signed(cells[_ID] >> _START_BITS), signed(cells[_ID] & _LENGTH), block)
+        for j in range(_HASHED, _HASHED_END):
+            if cells[j] != _NONE:
+                start, length = signed(cells[j] >> _START_BITS), signed(cells[j] & _LENGTH)
+                cells[j] = hashed_again(text, start, length, block, cache)
         _write(cells, rows[done])
-        places[0, done] = _u8(key_starts[i]) << _START_BITS | _u8(length)
+        places[0, done] = _u8(key_starts[i]) << _START_BITS | _u8(key_starts[i + 1] - key_starts[i])
         places[1, done] = cells[_ID]
         places[2, done] = cells[_REFERENCE]
         accepted[i] = True

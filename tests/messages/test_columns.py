@@ -30,6 +30,14 @@ def test_taken_columns_are_a_copy() -> None:
     assert events.columns["time"].tolist() == [5]
 
 
+def test_a_slice_is_a_view_with_all_members_together() -> None:
+    events = events_of("bills", [5, 6, 7])
+    cut = events.slice(1, 3)
+    assert places(cut) == [("bills", 6), ("bills", 7)]
+    assert cut.users == cut.ids == cut.references == ["bills-6", "bills-7"]
+    assert np.shares_memory(cut.columns, events.columns)
+
+
 def test_concatenated_events_still_know_their_sources() -> None:
     parts = [events_of("bills", [1, 2]), events_of("purchases", [7]), events_of("bills", [3]), Events.empty()]
     together = Events.concatenate(parts)
@@ -37,6 +45,7 @@ def test_concatenated_events_still_know_their_sources() -> None:
     assert places(together) == [("bills", 1), ("bills", 2), ("purchases", 7), ("bills", 3)]
     assert together.users == ["bills-1", "bills-2", "purchases-7", "bills-3"]
     assert together.columns["time"].tolist() == [1, 2, 7, 3]
+    assert together.columns.dtype == EVENT
     assert together.source.dtype == np.uint8
 
 
