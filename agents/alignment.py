@@ -51,8 +51,7 @@ class Batch:
     def halves(self) -> tuple["Batch", "Batch"]:
         """Two batches that together do what this one does; it has at least two events."""
         middle = len(self.events) // 2
-        order = np.arange(len(self.events))
-        earlier, later = self.events.take(order[:middle]), self.events.take(order[middle:])
+        earlier, later = self.events.slice(0, middle), self.events.slice(middle, len(self.events))
         positions = dict(self.positions)
         for i, source in enumerate(later.sources):
             offsets = later.offset[later.source == i]
@@ -134,7 +133,7 @@ class Lane:
             chunk = self._chunks[0]
             more = min(count, len(chunk.events) - chunk.taken)
             if more:
-                pieces.append(_slice(chunk.events, chunk.taken, chunk.taken + more))
+                pieces.append(chunk.events.slice(chunk.taken, chunk.taken + more))
                 chunk.taken += more
                 count -= more
                 if batch.arrived_ms == 0 or 0 < chunk.arrived_ms < batch.arrived_ms:
@@ -223,9 +222,3 @@ def _certain(lanes: Sequence[Lane], vouchers: Sequence[_Voucher], most: int) -> 
         if counts[number] and number != edge:
             counts[number] = lane.older(key, counts[number], same=number < edge)
     return counts, [v.topic for v in vouchers if v.seen_ms <= fetched_ms and v.newest < key]
-
-
-def _slice(events: Events, start: int, stop: int) -> Events:
-    if start == 0 and stop == len(events):
-        return events
-    return events.take(np.arange(start, stop))
