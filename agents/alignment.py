@@ -26,7 +26,6 @@ class Chunk:
     keys: NDArray[np.int64]
     refused: Sequence[Refusal]
     end: int  # one past the last offset
-    arrived_ms: int  # when the broker got its first record; 0 where unknown
     acknowledge: Callable[[], None]
     fetched_ms: int  # when the response came that held them
     taken: int = 0  # events already cut
@@ -40,7 +39,6 @@ class Batch:
     events: Events
     refused: list[Refusal]
     positions: dict[str, int]  # next offset by topic
-    arrived_ms: int
     acknowledgements: list[Callable[[], None]] = field(default_factory=list)
 
     def acknowledge(self) -> None:
@@ -58,8 +56,8 @@ class Batch:
             if len(offsets):
                 positions[source.topic] = int(offsets.min())
         return (
-            Batch(earlier, self.refused, positions, self.arrived_ms),
-            Batch(later, [], self.positions, self.arrived_ms, self.acknowledgements),
+            Batch(earlier, self.refused, positions),
+            Batch(later, [], self.positions, self.acknowledgements),
         )
 
 
@@ -77,7 +75,6 @@ class Lane:
         events: Events,
         refused: Sequence[Refusal],
         end: int,
-        arrived_ms: int,
         acknowledge: Callable[[], None],
         fetched_ms: int = 0,
     ) -> None:
@@ -85,7 +82,7 @@ class Lane:
         times = events.columns["time"]
         keys = np.maximum.accumulate(np.maximum(times, self._latest)) if len(events) else times
         self._latest = int(keys[-1]) if len(events) else self._latest
-        self._chunks.append(Chunk(events, keys, refused, end, arrived_ms, acknowledge, fetched_ms))
+        self._chunks.append(Chunk(events, keys, refused, end, acknowledge, fetched_ms))
         self.waiting += len(events)
         self.end = end
 
@@ -136,8 +133,6 @@ class Lane:
                 pieces.append(chunk.events.slice(chunk.taken, chunk.taken + more))
                 chunk.taken += more
                 count -= more
-                if batch.arrived_ms == 0 or 0 < chunk.arrived_ms < batch.arrived_ms:
-                    batch.arrived_ms = chunk.arrived_ms
             whole = chunk.taken == len(chunk.events)
             position = chunk.end if whole else int(chunk.events.offset[chunk.taken])
             while chunk.refusals_taken < len(chunk.refused) and (
@@ -179,7 +174,7 @@ def cut_batch(
             counts = np.bincount(lane_of[order], minlength=len(counts)).tolist()
             order = np.searchsorted(np.sort(order), order)  # without those that were not chosen
 
-    batch, pieces = Batch(Events.empty(), [], {}, 0), list[Events]()
+    batch, pieces = Batch(Events.empty(), [], {}), list[Events]()
     for (topic, lane), count in zip(lanes.items(), counts, strict=True):
         refused, finished = len(batch.refused), len(batch.acknowledgements)
         position = lane.cut(count, batch, pieces)

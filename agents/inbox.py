@@ -93,9 +93,8 @@ class Inbox:
 
     def add(self, batch: RecordBatch, decoded: Decoded, acknowledge: Callable[[], None]) -> None:
         """Append a decoded hand-over to its lane."""
-        arrived_ms = max(0, int(batch.records.timestamps[0]))
         lane = self._lanes[batch.topic]
-        lane.add(decoded.events, decoded.refused, batch.end, arrived_ms, acknowledge, batch.fetched_ms)
+        lane.add(decoded.events, decoded.refused, batch.end, acknowledge, batch.fetched_ms)
         self._news.set()
 
     def wants(self, topic: str) -> bool:

@@ -81,7 +81,7 @@ def decoded_batch(entry: JournalEntry, records: Mapping[str, Sequence[Any]], dec
     # Events lie topic by topic; in each topic they are in their order.
     places = np.argsort(np.argsort(taken, kind="stable"), kind="stable")
     positions = {piece.topic: piece.end for piece in entry.topics}
-    return Batch(Events.concatenate(parts).take(places), [], positions, 0)
+    return Batch(Events.concatenate(parts).take(places), [], positions)
 
 
 class KafkaJournal:

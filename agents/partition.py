@@ -219,7 +219,7 @@ class Partition:
         until = self._reach(Events.empty(), clock, self._deps.broadcasts.in_force())
         self._timers.forget()  # ask at any rate: it shows whether the store is there
         if await self._stored(lambda: self._timers.due(until, 1)) and clock:
-            await self._apply(Batch(Events.empty(), [], {}, 0), clock)
+            await self._apply(Batch(Events.empty(), [], {}), clock)
 
     async def _apply(self, batch: Batch, clock: int) -> None:
         """Decide and commit `batch`; in parts where more timers come due within it than fit into one commit."""
@@ -253,7 +253,7 @@ class Partition:
             lateness = in_force.policy.terms.allowed_lateness
             for start in range(0, len(due), most):
                 part = due[start : start + most]
-                await self._decide(Batch(Events.empty(), [], {}, 0), (low + lateness) * 1000, part, in_force)
+                await self._decide(Batch(Events.empty(), [], {}), (low + lateness) * 1000, part, in_force)
 
     def _reach(self, events: Events, clock: int, in_force: InForce) -> int:
         """The watermark after `events`, seconds: timers up to there come due."""
@@ -307,8 +307,8 @@ class Partition:
         duplicates = int(np.count_nonzero(outcome.disposition == 0))
         deps.meters.committed(len(events), duplicates, len(due), seconds)
         deps.meters.counted(outcome.counts)
-        if batch.arrived_ms > 0:
-            deps.meters.answered(max(0, deps.clock_ms() - batch.arrived_ms) / 1000)
+        arrived = events.arrived[outcome.caused[outcome.caused >= 0]]
+        deps.meters.answered(((deps.clock_ms() - arrived[arrived > 0]) / 1000).tolist())
         batch.acknowledge()
         deps.reached("acknowledged")
 

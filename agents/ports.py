@@ -139,6 +139,11 @@ class Outcome(Protocol):
         ...
 
     @property
+    def caused(self) -> NDArray[np.int32]:
+        """By decision, the index of the event that led to it; -1 for a timer."""
+        ...
+
+    @property
     def watermark(self) -> int:
         """Seconds of event time."""
         ...

@@ -47,6 +47,7 @@ def decide(
         touched=np.setdiff1d(judged.rows, retired, assume_unique=True),
         retired=retired.tolist(),
         decisions=seal(drafts, advanced, events, users, policy, model),
+        caused=advanced.event[[index for index, _ in drafts]] if drafts else np.zeros(0, np.int32),
         examples=matured.examples,
         watermark=advanced.watermark,
         disposition=advanced.disposition,

@@ -79,6 +79,7 @@ class Events:
     sources: tuple[Source, ...]
     source: NDArray[np.uint8]  # index in `sources`
     offset: NDArray[np.int64]
+    arrived: NDArray[np.int64]  # timestamp of the record, ms; 0 or less where unknown
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -86,7 +87,7 @@ class Events:
     @staticmethod
     def empty() -> "Events":
         """No events, of no source."""
-        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint8), *np.zeros((2, 0), np.int64))
 
     def take(self, indices: NDArray[np.integer]) -> "Events":
         """The events at `indices` (integer [k]), in that order; the columns are copied."""
@@ -99,6 +100,7 @@ class Events:
             sources=self.sources,
             source=self.source.take(indices),
             offset=self.offset.take(indices),
+            arrived=self.arrived.take(indices),
         )
 
     def slice(self, start: int, stop: int) -> "Events":
@@ -111,6 +113,7 @@ class Events:
             sources=self.sources,
             source=self.source[start:stop],
             offset=self.offset[start:stop],
+            arrived=self.arrived[start:stop],
         )
 
     @staticmethod
@@ -140,4 +143,5 @@ class Events:
             sources=sources,
             source=np.concatenate([np.zeros(0, np.uint8), *renumbered]),
             offset=np.concatenate([part.offset for part in parts]),
+            arrived=np.concatenate([part.arrived for part in parts]),
         )

@@ -69,6 +69,7 @@ class Scanner:
             sources=(source,),
             source=np.zeros(done, np.uint8),
             offset=records.offsets if done == count else records.offsets[accepted],
+            arrived=records.timestamps if done == count else records.timestamps[accepted],
         )
         return Scanned(events, accepted)
 

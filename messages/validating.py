@@ -69,6 +69,7 @@ class Validators:
             sources=(source,),
             source=np.zeros(len(structs), np.uint8),
             offset=records.offsets,
+            arrived=records.timestamps,
         )
         return Validated(events, kept, refused)
 

@@ -64,7 +64,7 @@ BATCH_SECONDS = _histogram("batch_seconds", "second", "From gathering a batch to
 DECISION_DELAY = _histogram(
     "decision_delay_seconds",
     "second",
-    "From the broker's timestamp of a batch's oldest record to its decisions being published.",
+    "From the timestamp of the record that led to a decision to the broker's confirmation of the decision.",
     LATENCY_BUCKETS,
 )
 

@@ -8,9 +8,8 @@ def events_of(topic: str, offsets: list[int]) -> Events:
     columns = np.zeros(len(offsets), EVENT)
     columns["time"] = offsets
     names = [f"{topic}-{offset}" for offset in offsets]
-    return Events(
-        columns, names, names, names, (Source(topic, 0),), np.zeros(len(offsets), np.uint8), np.array(offsets)
-    )
+    places = np.zeros(len(offsets), np.uint8), np.array(offsets), np.array(offsets) * 1_000
+    return Events(columns, names, names, names, (Source(topic, 0),), *places)
 
 
 def places(events: Events) -> list[tuple[str, int]]:
@@ -22,6 +21,7 @@ def test_taking_events_keeps_all_members_together() -> None:
     assert places(taken) == [("bills", 7), ("bills", 5)]
     assert taken.users == taken.ids == taken.references == ["bills-7", "bills-5"]
     assert taken.columns["time"].tolist() == [7, 5]
+    assert taken.arrived.tolist() == [7_000, 5_000]
 
 
 def test_taken_columns_are_a_copy() -> None:

@@ -46,11 +46,11 @@ class Decoder:
     def decode(self, source: Source, records: RawRecords) -> Decoded:
         """Columns of all records; one that is no purchase ends the worker."""
         self._stopwatch.begin()
-        return Decoded(self._events(source, records.values, records.offsets), [])
+        return Decoded(self._events(source, records), [])
 
-    def _events(self, source: Source, values: Sequence[bytes | None], offsets: NDArray[np.int64]) -> Events:
+    def _events(self, source: Source, records: RawRecords) -> Events:
         decode: Any = job.decode_purchase
-        purchases: list[job.Purchase] = list(map(decode, values))
+        purchases: list[job.Purchase] = list(map(decode, records.values))
         count = len(purchases)
         found = np.empty(count, columns.EVENT)
         found["amount"] = [purchase.amount for purchase in purchases]
@@ -63,7 +63,8 @@ class Decoder:
             references=[""] * count,
             sources=(source,),
             source=np.zeros(count, np.uint8),
-            offset=offsets,
+            offset=records.offsets,
+            arrived=records.timestamps,
         )
 
 
@@ -75,6 +76,7 @@ class Outcome:
     decisions: list[Message]
     watermark: int
     disposition: NDArray[np.uint8]
+    caused: NDArray[np.int32]
     retired: Sequence[int] = ()
     counts: dict[Any, int] = field(default_factory=dict)
 
@@ -100,7 +102,8 @@ def decide(
         decisions.append(Message(topic, user.encode(), job.encode_warning(warned)))
     newest = int(found["time"].max()) if len(found) else 0
     touched = np.unique(found["row"])
-    return Outcome(touched, decisions, max(watermark, newest), np.ones(len(found), np.uint8))
+    caused = hits.astype(np.int32)
+    return Outcome(touched, decisions, max(watermark, newest), np.ones(len(found), np.uint8), caused)
 
 
 class Versions:
