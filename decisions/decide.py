@@ -44,7 +44,7 @@ def decide(
         counts["training-examples", "dropped", "schema"] = matured.dropped
     retired = _retired(advanced)
     return Outcome(
-        touched=np.setdiff1d(judged.rows, retired, assume_unique=True),
+        touched=np.setdiff1d(judged.rows, retired, assume_unique=True) if len(retired) else judged.rows,
         retired=retired.tolist(),
         decisions=seal(drafts, advanced, events, users, policy, model),
         caused=advanced.event[[index for index, _ in drafts]] if drafts else np.zeros(0, np.int32),

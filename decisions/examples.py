@@ -31,8 +31,8 @@ def mature(records: NDArray[np.void], advanced: Advanced, users: Sequence[str], 
     """
     found: list[tuple[int, Example]] = []
     dropped = 0
-    columns = [INDEX[name] for name in model.inputs]
     concerned = np.flatnonzero(advanced.opened | (advanced.label > 0) | advanced.retire)
+    columns = [INDEX[name] for name in model.inputs] if len(concerned) else []
     latest: dict[int, int] = {}  # by row of the records, the latest of these rows of the batch
     for index, row in zip(concerned.tolist(), advanced.row[concerned].tolist(), strict=True):
         if advanced.label[index]:

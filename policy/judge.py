@@ -20,7 +20,7 @@ from messages.vocabulary import Kind
 from policy import collections, grades, limits, requests, triggers
 from policy.columns import Columns
 from policy.document import RANK
-from policy.guardrails import Remaining, count, remaining
+from policy.guardrails import Remaining, count
 from policy.policy import Policy
 from policy.reasons import Draft as Reason
 from policy.row import Draft, Row
@@ -82,6 +82,7 @@ class _Acting(NamedTuple):
     collecting: bool  # the collection step moves
     collection_step: int
     retire: bool
+    raises_left: int
     why: list[Reason]  # the default probability is what it is
 
 
@@ -178,12 +179,12 @@ class _Batch:
         features[:, INDEX["grade"]] = graded.grade
         if not whole:
             self.advanced.features[rows] = features
-        columns = Columns(features, INDEX)
+        columns = Columns(features, INDEX, self.policy.features)
         steps = collections.assess(document.collections, columns, standing, failures)
         room = limits.room(document.limits, columns, failures)
         wishes = requests.assess(document.limits, columns, failures)
-        left = remaining(document.guard_rails, standing, time)
-        moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left.warnings, failures)
+        left = Remaining(document.guard_rails, standing, time)
+        moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left, failures)
         plan = limits.plan(document.limits, columns, standing, time, moves, room, left)
         acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE)
         acts |= (kind == LIMIT_REQUEST) | (kind == ACCOUNT_CLOSED) | self.advanced.retire[rows]
@@ -220,6 +221,7 @@ class _Batch:
                 current.steps.moved[positions].tolist(),
                 current.steps.step[positions].tolist(),
                 self.advanced.retire[rows].tolist(),
+                current.left.raises(positions).tolist(),
                 self._whys(current, positions, matrix, features),
             )
         )
@@ -250,7 +252,7 @@ class _Batch:
         if acting.step != limits.NONE:
             limits.announce(document.limits, document.guard_rails, acting.step, acting.target, cause, row)
         if acting.kind == LIMIT_REQUEST:
-            self._answer(current, acting.position, index, row)
+            self._answer(current, acting, row)
         if acting.collecting:
             collections.announce(document.collections, acting.collection_step, self.policy.terms.utc_offset, row)
         if acting.kind == ACCOUNT_CLOSED:
@@ -288,16 +290,17 @@ class _Batch:
             triggers.announce(triggers.review_notice(review), status, rank, reasons, self.model.warming, row)
         return cause
 
-    def _answer(self, current: _Round, position: int, index: int, row: Row) -> None:
+    def _answer(self, current: _Round, acting: _Acting, row: Row) -> None:
+        position = acting.position
         request = requests.Request(
-            reference=self.events.references[int(self.advanced.event[index])],
-            asked=int(self.amount[index]),
+            reference=self.events.references[int(self.advanced.event[acting.at])],
+            asked=int(self.amount[acting.at]),
             capacity=float(current.room.capacity[position]),
             worst_open=int(current.moves.worst[position]),
             failed=bool(current.moves.failed[position]),
             review=bool(current.wishes.review[position]),
             decline=bool(current.wishes.decline[position]),
-            raises_left=int(current.left.raises[position]),
+            raises_left=acting.raises_left,
         )
         document = self.policy.document
         requests.answer(document.limits, document.guard_rails, request, row)

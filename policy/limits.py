@@ -103,14 +103,14 @@ def _steps(
     lowered = np.maximum(np.maximum(lowered, owed), rules.cut.floor)
     cooled = (limit_cut == 0) | (now - limit_cut >= rules.cut.cooldown)
     cut = is_open & ~freeze & moves.cut[at] & (automatic | refused.cut)
-    cut &= (lowered < limit) & cooled & (left.cuts[at] > 0)
+    cut &= (lowered < limit) & cooled & (left.cuts(at) > 0)
 
     sure = ~moves.failed[at]
     restore = is_frozen & ~moves.freeze[at] & room.restore_when[at] & sure & (since_change >= rules.restore.cooldown)
     raised = np.minimum(np.minimum(limit * (1.0 + rules.raise_.step_share), room.capacity[at]), float(rules.cap))
     raised = _whole_steps(raised, rules.round_to)
     grow = is_open & ~freeze & ~cut & room.raise_when[at] & sure & automatic
-    grow &= (finite_or(columns["consents_to_increases"], 0.0)[at] > 0) & (left.raises[at] > 0)
+    grow &= (finite_or(columns["consents_to_increases"], 0.0)[at] > 0) & (left.raises(at) > 0)
     grow &= (moves.worst[at] < RANK[rules.raise_.unless_open]) & (raised >= limit + rules.raise_.smallest_step)
     grow &= since_change >= rules.raise_.cooldown
 

@@ -13,6 +13,7 @@ from messages.encoding import decision_id
 from messages.outputs import SEVERITIES
 from policy.columns import Bad, Columns, either
 from policy.document import RANK, Document, Level, Review, Trigger, Words
+from policy.guardrails import Remaining
 from policy.reasons import Draft as Reason
 from policy.reasons import reason
 from policy.row import Draft, Row
@@ -118,12 +119,12 @@ def assess(
     columns: Columns,
     standing: NDArray[np.void],
     time: NDArray[np.int64],
-    warnings_left: NDArray[np.int64],
+    rails: Remaining,
     failures: Failures,
 ) -> Moves:
     """Judge p rows; appends to `failures` which triggers could not be evaluated, where."""
     moves = Moves.none(len(ready) + 1, len(columns))
-    left = warnings_left.copy()
+    raised = np.zeros(len(columns), np.int64)  # of those that the guard rail bounds
     severity = np.ascontiguousarray(standing["warning_severity"])
     is_open = np.any(severity, axis=0)
     for line, watch in enumerate(ready):
@@ -142,9 +143,9 @@ def assess(
         if bad is not None:
             over &= ~bad[at]
         over &= _waited(trigger.cooldown, slot, standing, time, at)
-        left_here = left[at]
-        move, after = _move(found_here, over, severity[at, slot], left_here)
-        left[at] = left_here
+        left = rails.warnings(at) - raised[at]
+        move, after = _move(found_here, over, severity[at, slot], left > 0)
+        raised[at] += (move == RAISED) & (after < _CRITICAL)
         moves.enter(line, at, move, after)
         moves.freeze[at] |= watch.freezes[after]
         moves.cut[at] |= watch.cuts[after] & ((move == RAISED) | (move == ESCALATED))
@@ -165,7 +166,7 @@ def _assess_review(
     over = ~failed & _waited(review.cooldown, slot, standing, time, at)
     found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
     # What is left of the guard rail is not asked here: a failure must always be seen.
-    moves.enter(-1, at, *_move(found, over, severity[at, slot], np.ones(len(at), np.int64)))
+    moves.enter(-1, at, *_move(found, over, severity[at, slot], np.ones(len(at), np.bool_)))
 
 
 def _evaluate(trigger: Trigger, columns: Columns) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_] | None, Bad]:
@@ -192,14 +193,11 @@ def _waited(
 
 
 def _move(
-    found: NDArray[np.uint8], may_close: NDArray[np.bool_], before: NDArray[np.uint8], left: NDArray[np.int64]
+    found: NDArray[np.uint8], may_close: NDArray[np.bool_], before: NDArray[np.uint8], may_raise: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What one trigger does in some rows, and its severity after them; takes what it raises off `left`."""
+    """What one trigger does in some rows, and its severity after them; the guard rail never bounds critical ones."""
     is_open = before > 0
-    raised = ~is_open & (found > 0)
-    bounded = raised & (found < _CRITICAL)
-    raised &= ~bounded | (left > 0)
-    left -= raised & bounded
+    raised = ~is_open & (found > 0) & (may_raise | (found >= _CRITICAL))
     escalated = is_open & (found > before)
     cleared = is_open & may_close
     severity = np.where(raised | escalated, found, np.where(cleared, 0, before)).astype(np.uint8)
