@@ -1,14 +1,11 @@
 """Runs engines one after the other, round after round, so that whatever else the machine does hits all alike."""
 
-import contextlib
-import os
-import selectors
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from app.embedded import stop_process
+from app.embedded import child_process, stop_process
 from benchmarks.processor_time import processor_seconds
 from benchmarks.servers import Servers
 from benchmarks.standard.catalogue import Engine
@@ -23,7 +20,9 @@ from messages.journal import JOURNAL
 #: The topic of all events, and the one with the first few of them for slow engines.
 WHOLE, SHORT = "purchases", "purchases-short"
 #: An engine that has not ended after so many seconds has failed.
-PATIENCE = 300.0
+PATIENCE = 600.0
+#: How often it is looked whether an engine has said something: the processor time is told that exactly.
+LOOK_SECONDS = 0.005
 
 
 class EngineFailed(Exception):
@@ -90,7 +89,8 @@ def _verdict(found: Sequence[Warned], expected: Mapping[str, str]) -> str:
 def _timed(command: Sequence[str], log: Path, servers: Mapping[str, int]) -> tuple[float, dict[str, float]]:
     """Run an engine's process; returns its seconds and the processor time of everybody in between."""
     before: dict[str, float] = {}
-    with _process(command, log) as process:
+    process = child_process(command, log)  # ends with this one, whatever happens to it
+    try:
         pids = {"engine": process.pid, **servers}
         for words in _lines(process, log):
             if words[0] == "begin":
@@ -98,39 +98,22 @@ def _timed(command: Sequence[str], log: Path, servers: Mapping[str, int]) -> tup
             elif words[0] == "end" and before:
                 used = {name: processor_seconds(pid) - before[name] for name, pid in pids.items()}
                 return float(words[1]), used
-    raise EngineFailed(f"{' '.join(command[:3])} ended too early; it printed:\n{_tail(log)}")
-
-
-@contextlib.contextmanager
-def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
-    try:
-        yield process
     finally:
         stop_process(process, 15)
-        assert process.stdout is not None
-        process.stdout.close()
+    raise EngineFailed(f"it printed:\n{log.read_text(errors='replace')[-3_000:]}")
 
 
 def _lines(process: subprocess.Popen[bytes], log: Path) -> Iterator[list[str]]:
-    """What follows the word on each line that begins with it, until the process ends."""
-    assert process.stdout is not None
-    deadline = time.monotonic() + PATIENCE
-    unread = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
-            more = os.read(process.stdout.fileno(), 65_536)
-            if not more:
-                return
-            *lines, unread = (unread + more).split(b"\n")
+    """What follows the word on each line that begins with it; until the process ends, or patience does."""
+    deadline, unread = time.monotonic() + PATIENCE, ""
+    with log.open(errors="replace") as printed:
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            *lines, unread = (unread + printed.read()).split("\n")
             for line in lines:
-                word, *rest = line.decode(errors="replace").split() or [""]
+                word, *rest = line.split() or [""]
                 if word == WORD:
                     yield rest
-    raise EngineFailed(f"an engine did not finish within {PATIENCE:.0f} s; it printed:\n{_tail(log)}")
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-3_000:]
+            if ended:
+                return
+            time.sleep(LOOK_SECONDS)
