@@ -274,7 +274,7 @@ class Partition:
         deps.reached("decided")
 
         touched, retired = outcome.touched, np.asarray(outcome.retired, np.uint32)
-        names, next_timers = self._residents.users_of(touched), records["next_timer"][touched].tolist()
+        timers = self._residents.moved_timers(touched)
         header = Header(
             watermark=outcome.watermark,
             clock=clock,
@@ -289,13 +289,13 @@ class Partition:
         commit = Commit(
             header=header,
             position=position,
-            timers=dict(zip(names, next_timers, strict=True)),
+            timers=timers,
             records=self._residents.packed(touched),
             retired=self._residents.users_of(retired),
             outbox=(entry, *outcome.decisions),
         )
         await self._commit(commit)
-        self._timers.set(next_timers)
+        self._timers.set(timers.values())
         self._residents.forget(retired)
         deps.reached("committed")
         seconds = asyncio.get_running_loop().time() - begun

@@ -1,7 +1,7 @@
 """What a worker is put together from; `app` gives it, tests replace parts of it."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -197,8 +197,12 @@ class Residents(Protocol):
         """Users of rows."""
         ...
 
-    def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]:
+    def packed(self, rows: NDArray[np.uint32]) -> Mapping[str, bytes]:
         """Packed records by user; ends the batch."""
+        ...
+
+    def moved_timers(self, rows: NDArray[np.uint32]) -> dict[str, int]:
+        """Next timers by user, where the store has another; from now on they count as stored."""
         ...
 
     def forget(self, rows: NDArray[np.uint32]) -> None:

@@ -6,7 +6,7 @@ little endian.
 """
 
 import struct
-from binascii import crc32
+from binascii import crc32 as crc32_of
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.checksum import TABLES, crc32
 from features.record import RECORD, SCHEMA_VERSION
+from messages.blobs import Blobs
 from messages.compiled import compiled, signed
 
 #: A whole record as one opaque item.
 _BYTES = np.dtype((np.void, RECORD.itemsize))
 _HEAD = struct.Struct("<HII")
+HEAD_BYTES = _HEAD.size
 
 
 class DamagedRecord(ValueError):
@@ -53,63 +56,106 @@ LAYOUTS: dict[int, np.dtype[np.void]] = {SCHEMA_VERSION: RECORD}
 
 
 @compiled
-def _pack(words: Any, out: Any, ends: Any) -> None:
-    """Pack each row of `words` (u8[u, w]) into `out` (u8), one after the other; `ends[i]` is where row i ends."""
+def _pack(
+    words: Any, rows: Any, schema: int, layout: int, tables: Any, body: Any, body_bytes: Any, out: Any, ends: Any
+) -> None:
+    """Pack rows `rows` of `words` (u8[u, w]) into `out` (u1), one after the other; packed row i ends at `ends[i]`.
+
+    `body` (u8) has room for one packed row without its head, `body_bytes` is the same memory as bytes.
+    """
     width = words.shape[1]
-    position = 0
-    for i in range(len(words)):
-        start = position
-        position += (width + 63) // 64
-        out[start:position] = 0
-        for k in range(width):
-            word = words[i, k]
-            out[position] = word
-            present = np.uint64(word != 0)
-            out[start + k // 64] |= present << np.uint64(k % 64)
-            position += signed(present)
-        ends[i] = position
+    end = 0
+    for i in range(len(rows)):
+        row, used = rows[i], (width + 63) // 64
+        for group in range((width + 63) // 64):
+            present = np.uint64(0)
+            for k in range(min(64, width - 64 * group)):
+                word = words[row, 64 * group + k]
+                body[used] = word
+                is_there = np.uint64(word != 0)
+                present |= is_there << np.uint64(k)
+                used += signed(is_there)
+            body[group] = present
+        checksum = crc32(body, used, tables)
+        for k in range(2):
+            out[end + k] = (schema >> (8 * k)) & 255
+        for k in range(4):
+            out[end + 2 + k] = (layout >> (8 * k)) & 255
+            out[end + 6 + k] = (signed(checksum) >> (8 * k)) & 255
+        for k in range(8 * used):
+            out[end + HEAD_BYTES + k] = body_bytes[k]
+        end += HEAD_BYTES + 8 * used
+        ends[i] = end
 
 
 @compiled
-def _unpack(packed: Any, ends: Any, words: Any) -> int:
-    """Spread `packed` (u8, row i ends at `ends[i]`) over zeroed `words`; returns the first damaged row, or -1."""
+def _unpack(
+    packed: Any, ends: Any, schema: int, layout: int, tables: Any, body: Any, body_bytes: Any, words: Any
+) -> int:
+    """Spread packed rows (u1, row i ends at `ends[i]`) over zeroed `words`; empty ones stay zero.
+
+    `body` and `body_bytes` as in `_pack`. Returns the first row that is not sound and of this schema and layout, or -1.
+    """
     width = words.shape[1]
-    start = 0
+    groups, start = (width + 63) // 64, 0
     for i in range(len(words)):
-        position = start + (width + 63) // 64
-        for k in range(width):
-            if position > ends[i]:
-                return i
-            if packed[start + k // 64] >> np.uint64(k % 64) & np.uint64(1):
-                if position == ends[i]:
-                    return i
-                words[i, k] = packed[position]
-                position += 1
-        if position != ends[i]:
+        size = ends[i] - start
+        count = (size - HEAD_BYTES) // 8
+        if size == 0:
+            continue
+        if size < HEAD_BYTES or (size - HEAD_BYTES) % 8 != 0 or count < groups or count > groups + width:
             return i
-        start = position
+        found, checksum, said = 0, 0, 0
+        for k in range(4):
+            found |= signed(packed[start + 2 + k]) << (8 * k)
+            said |= signed(packed[start + 6 + k]) << (8 * k)
+        if found != layout or signed(packed[start]) | signed(packed[start + 1]) << 8 != schema:
+            return i
+        for k in range(8 * count):
+            body_bytes[k] = packed[start + HEAD_BYTES + k]
+        checksum = signed(crc32(body, count, tables))
+        if checksum != said:
+            return i
+        used = groups
+        for group in range(groups):
+            for k in range(min(64, width - 64 * group)):
+                if body[group] >> np.uint64(k) & np.uint64(1):
+                    if used == count:
+                        return i
+                    words[i, 64 * group + k] = body[used]
+                    used += 1
+        if used != count:
+            return i
+        start = ends[i]
     return -1
 
 
 def pack(records: NDArray[np.void]) -> list[bytes]:
     """RECORD[u] as one bytes object each."""
+    return pack_rows(records, np.arange(len(records), dtype=np.uint32)).tolist()
+
+
+def pack_rows(records: NDArray[np.void], rows: NDArray[np.uint32]) -> Blobs:
+    """The rows `rows` of RECORD[u], packed."""
     words = np.ascontiguousarray(records).view(np.uint64).reshape(len(records), RECORD.itemsize // 8)
-    return pack_words(words, SCHEMA_VERSION, RECORD)
+    return pack_words(words, SCHEMA_VERSION, RECORD, rows)
 
 
-def pack_words(words: NDArray[np.uint64], schema: int, layout: np.dtype[np.void]) -> list[bytes]:
+def pack_words(
+    words: NDArray[np.uint64], schema: int, layout: np.dtype[np.void], rows: NDArray[np.uint32] | None = None
+) -> Blobs:
     """Rows of u8[u, w] as packed records of `layout`, which is that of `schema` and at most w words long."""
+    chosen = np.arange(len(words), dtype=np.uint32) if rows is None else rows
     # One word more than can be used: zero words are written before they are passed over.
-    out = np.empty(len(words) * (words.shape[1] // 64 + 1 + words.shape[1]) + 1, np.uint64)
-    ends = np.zeros(len(words), np.int64)
-    _pack(words, out, ends)
-    layout_id, whole = layout_hash(layout), out[: ends[-1] if len(ends) else 0].tobytes()
-    packed, start = [], 0
-    for end in (8 * ends).tolist():
-        body = whole[start:end]
-        packed.append(_HEAD.pack(schema, layout_id, crc32(body)) + body)
-        start = end
-    return packed
+    body = _body(words.shape[1])
+    out = np.empty(len(chosen) * (HEAD_BYTES + body.nbytes), np.uint8)
+    ends = np.zeros(len(chosen), np.int64)
+    _pack(words, chosen, schema, layout_hash(layout), TABLES, body, body.view(np.uint8), out, ends)
+    return Blobs(out, ends)
+
+
+def _body(width: int) -> NDArray[np.uint64]:
+    return np.zeros((width + 63) // 64 + width + 1, np.uint64)
 
 
 def unpack(
@@ -124,18 +170,38 @@ def unpack(
     """
     if len(blobs) != len(out):
         raise ValueError("as many records as blobs are needed")
-    by_schema: dict[int, list[int]] = {}
-    for i, blob in enumerate(blobs):
-        by_schema.setdefault(0 if blob is None else _schema(blob, layouts), []).append(i)
-    for schema, rows in by_schema.items():
-        if schema == 0:
-            out[rows] = np.zeros((), RECORD)
-        else:
-            old = _spread([blobs[i] or b"" for i in rows], layouts[schema])
-            # As plain bytes: numpy copies structured elements field by field.
-            new = old if old.dtype == RECORD else migrate(old)
-            out.view(_BYTES)[rows] = new.view(_BYTES)
+    words = np.zeros((len(out), RECORD.itemsize // 8), np.uint64)
+    if layouts.get(SCHEMA_VERSION) == RECORD and b"" not in blobs and _spread(blobs, SCHEMA_VERSION, RECORD, words):
+        # As plain bytes: numpy copies structured elements field by field.
+        out.view(_BYTES)[:] = words.view(_BYTES)[:, 0]
+    else:
+        _unpack_each(blobs, out, layouts)
     out["schema"] = SCHEMA_VERSION
+
+
+def _spread(blobs: Sequence[bytes | None], schema: int, layout: np.dtype[np.void], words: NDArray[np.uint64]) -> bool:
+    """Fill zeroed `words` (u8[k, w]); False where a blob is not sound and of this schema and layout."""
+    whole, body = Blobs.of([blob or b"" for blob in blobs]), _body(words.shape[1])
+    known = schema, layout_hash(layout)
+    return bool(_unpack(whole.buffer, whole.ends, *known, TABLES, body, body.view(np.uint8), words) < 0)
+
+
+def _unpack_each(
+    blobs: Sequence[bytes | None], out: NDArray[np.void], layouts: Mapping[int, np.dtype[np.void]]
+) -> None:
+    """The same where schemas differ or something is wrong, which is found and said."""
+    for i, blob in enumerate(blobs):
+        if blob is None:
+            out[i] = np.zeros((), RECORD)
+            continue
+        schema = _schema(blob, layouts)
+        layout = layouts[schema]
+        words = np.zeros((1, (layout.itemsize + 7) // 8), np.uint64)
+        if not _spread([blob], schema, layout, words):
+            raise DamagedRecord("a record is shorter or longer than it says")
+        old = np.ascontiguousarray(words.view(np.uint8)[:, : layout.itemsize]).view(layout)[:, 0]
+        new = old if old.dtype == RECORD else migrate(old)
+        out.view(_BYTES)[i : i + 1] = new.view(_BYTES)
 
 
 def _schema(blob: bytes, layouts: Mapping[int, np.dtype[np.void]]) -> int:
@@ -149,19 +215,9 @@ def _schema(blob: bytes, layouts: Mapping[int, np.dtype[np.void]]) -> int:
         raise DamagedRecord(f"no layout is known for schema {schema}")
     if layout != layout_hash(layouts[schema]):
         raise DamagedRecord(f"the record's layout is not that of schema {schema}")
-    if crc32(memoryview(blob)[_HEAD.size :]) != checksum:
+    if crc32_of(memoryview(blob)[_HEAD.size :]) != checksum:
         raise DamagedRecord("the checksum does not match")
     return int(schema)
-
-
-def _spread(blobs: list[bytes], layout: np.dtype[np.void]) -> NDArray[np.void]:
-    """Records of `layout` from packed ones."""
-    bodies = [blob[_HEAD.size :] for blob in blobs]
-    words = np.zeros((len(bodies), (layout.itemsize + 7) // 8), np.uint64)
-    sizes = np.array([len(body) for body in bodies], np.int64)
-    if (sizes % 8).any() or _unpack(np.frombuffer(b"".join(bodies), np.uint64), np.cumsum(sizes // 8), words) >= 0:
-        raise DamagedRecord("a record is shorter or longer than it says")
-    return np.ascontiguousarray(words.view(np.uint8)[:, : layout.itemsize]).view(layout)[:, 0]
 
 
 def migrate(old: NDArray[np.void]) -> NDArray[np.void]:

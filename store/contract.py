@@ -4,10 +4,11 @@ A partition here is one partition number across all user-keyed topics. Its recor
 move together or not at all. Implementations: `store.memory`, `store.redis`; `tests/store` runs one suite over both.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from messages.blobs import Blobs
 from messages.message import Message
 
 
@@ -65,9 +66,28 @@ class Opened:
     outbox: Sequence[Message]
 
 
+class PackedRecords(Mapping[str, bytes]):
+    """Packed records by user, all in one buffer: `blobs[i]` is that of `users[i]`."""
+
+    def __init__(self, users: Sequence[str], blobs: Blobs) -> None:
+        self.users, self.blobs = users, blobs
+        self._by_user: dict[str, bytes] | None = None
+
+    def __getitem__(self, user: str) -> bytes:
+        if self._by_user is None:
+            self._by_user = dict(zip(self.users, self.blobs.tolist(), strict=True))
+        return self._by_user[user]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.users)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One batch's outcome. `timers` gives each user's next timer in seconds, 0 for none.
+    """One batch's outcome. `timers` gives each user's next timer in seconds, 0 for none; who is not named keeps theirs.
 
     Positions of topics that are not named stay. A retired user loses record and timer, also those of this commit.
 

@@ -10,8 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from store.address import RedisAddress
 from store.contract import CorruptState, StoreUnavailable
-
-Command = Sequence[bytes]
+from store.wire import Command, packed
 
 
 class Server(NamedTuple):
@@ -86,12 +85,3 @@ class Link:
         # What is lost when a connection fails to end well was acknowledged before.
         with suppress(RedisError, OSError):
             await self._connection.disconnect()
-
-
-def packed(commands: Sequence[Command]) -> bytes:
-    """Encode commands as Redis expects them (RESP arrays of bulk strings)."""
-    parts: list[bytes] = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in command]
-    return b"".join(parts)

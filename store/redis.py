@@ -34,9 +34,10 @@ from store.encoding import (
     encode_message,
     encode_position,
 )
-from store.link import Command, Link, Server
+from store.link import Link, Server
 from store.report import report_of
 from store.servers import Servers
+from store.wire import Command, set_records
 
 __all__ = ["RedisAddress", "RedisStore"]
 
@@ -176,7 +177,7 @@ class RedisPartition:
     def _steps(self, commit: Commit, moved: Mapping[bytes, bytes]) -> Iterator[Command]:
         """Give the commands between MULTI and EXEC."""
         if commit.records:
-            yield (b"MSET", *_flat((self._record_key(user), record) for user, record in commit.records.items()))
+            yield set_records(self._record_prefix.encode(), commit.records)
         wanted = [(b"%d" % when, user.encode()) for user, when in commit.timers.items() if when]
         if wanted:
             yield (b"ZADD", self._timers_key, *_flat(wanted))

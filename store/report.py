@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from store.contract import CorruptState, ServerReport, StoreUnavailable
-from store.link import Command, Link, Server
+from store.link import Link, Server
 from store.servers import Servers
+from store.wire import Command
 
 _SETTINGS = (b"appendonly", b"appendfsync", b"save", b"maxmemory", b"maxmemory-policy")
 #: Partition numbers among which one is looked for whose keys a server holds.
@@ -66,7 +67,7 @@ async def _refusals(servers: Servers, server: Server, link: Link) -> dict[str, s
     return refused
 
 
-async def _note(link: Link, command: Command, commands: Sequence[Command], refused: dict[str, str]) -> None:
+async def _note(link: Link, command: Sequence[bytes], commands: Sequence[Command], refused: dict[str, str]) -> None:
     try:
         await link.ask(*commands)
     except StoreUnavailable as error:
@@ -84,7 +85,7 @@ async def _key_of(servers: Servers, server: Server, pattern: str) -> bytes | Non
     return None
 
 
-def _reads(tag: bytes) -> Iterator[Command]:
+def _reads(tag: bytes) -> Iterator[tuple[bytes, ...]]:
     yield b"WATCH", tag + b"position"
     yield (b"UNWATCH",)
     yield b"HGETALL", tag + b"position"
@@ -96,7 +97,7 @@ def _reads(tag: bytes) -> Iterator[Command]:
     yield b"SCAN", b"0", b"MATCH", tag + b"r:doctor", b"COUNT", b"1"
 
 
-def _writes(tag: bytes) -> Iterator[Command]:
+def _writes(tag: bytes) -> Iterator[tuple[bytes, ...]]:
     yield b"MSET", tag + b"r:doctor", b""
     yield b"ZADD", tag + b"timers", b"1", b"doctor"
     yield b"ZREM", tag + b"timers", b"doctor"
@@ -107,7 +108,7 @@ def _writes(tag: bytes) -> Iterator[Command]:
     yield b"HSET", tag + b"position", b"", b""
 
 
-def _limit_writes(limit: bytes) -> Iterator[Command]:
+def _limit_writes(limit: bytes) -> Iterator[tuple[bytes, ...]]:
     yield b"EVAL", b"return 1", b"1", limit
     yield b"EVALSHA", b"0" * 40, b"1", limit
     yield b"HSET", limit, b"version", b"0"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.packing import NewerSchema, pack, unpack
+from features.packing import NewerSchema, pack_rows, unpack
 from features.record import RECORD, SCHEMA_VERSION
+from messages.blobs import Blobs
 from messages.hashing import hash_column
-from store.contract import CorruptState, PartitionStore
+from store.contract import CorruptState, PackedRecords, PartitionStore
 
 #: Row numbers from here on stand for unknown users until they are loaded.
 _UNKNOWN = 1 << 31
@@ -23,12 +24,13 @@ _REMEDY = "run the newer version again, or restore the Redis snapshot from befor
 class Layout:
     """What a record looks like in memory, and as bytes in the store.
 
-    `pack` gives the bytes of each record, `unpack` fills zeroed records from bytes (None: none stored; raises
-    ValueError for what is damaged), and `begin` makes records of new users, given their names, of zeroed ones.
+    It has a field `next_timer` (u4, s). `pack` gives the bytes of some rows of an array, `unpack` fills zeroed records
+    from bytes (None: none stored; raises ValueError for what is damaged), and `begin` makes records of new users, given
+    their names, of zeroed ones.
     """
 
     dtype: np.dtype[np.void]
-    pack: Callable[[NDArray[np.void]], list[bytes]]
+    pack: Callable[[NDArray[np.void], NDArray[np.uint32]], Blobs]
     unpack: Callable[[Sequence[bytes | None], NDArray[np.void]], None]
     begin: Callable[[NDArray[np.void], Sequence[str]], NDArray[np.void]]
 
@@ -41,7 +43,7 @@ def _begin(records: NDArray[np.void], users: Sequence[str]) -> NDArray[np.void]:
 
 
 #: The product's own records.
-RECORDS = Layout(RECORD, pack, unpack, _begin)
+RECORDS = Layout(RECORD, pack_rows, unpack, _begin)
 
 
 class _RowOf(dict[str, int]):
@@ -92,6 +94,7 @@ class Residents:
         # nothing is ever copied into a larger array.
         self._records = np.zeros(self._capacity, self._layout.dtype)
         self._used = np.full(len(self._records), _NEVER_EVICTED, np.uint32)
+        self._stored_timers = np.zeros(len(self._records), np.uint32)  # as the store has them
         self._row_of = _RowOf()
         self._names: list[str] = []
         self._free: list[int] = []
@@ -113,6 +116,7 @@ class Residents:
             self._used[rows[~is_new]] = self._call
             places = self._places(len(names))
             self._records.view(self._opaque)[places] = loaded.view(self._opaque)
+            self._stored_timers[places] = loaded["next_timer"]
             for name, row in zip(names, places.tolist(), strict=True):
                 self._names[row] = name
             self._row_of.update(zip(names, places.tolist(), strict=True))
@@ -124,11 +128,20 @@ class Residents:
         """Return the user of each row."""
         return list(map(self._names.__getitem__, rows.tolist()))
 
-    def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]:
+    def packed(self, rows: NDArray[np.uint32]) -> PackedRecords:
         """Return the packed records of `rows` (each row once) by user; this ends the batch."""
         self._batch_began = self._call
-        records = self._records.view(self._opaque)[rows].view(self._layout.dtype)
-        return dict(zip(self.users_of(rows), self._layout.pack(records), strict=True))
+        return PackedRecords(self.users_of(rows), self._layout.pack(self._records, rows))
+
+    def moved_timers(self, rows: NDArray[np.uint32]) -> dict[str, int]:
+        """Return the next timer (s; 0: none) of those of `rows` (each row once) whose timer the store has otherwise.
+
+        From now on they count as stored.
+        """
+        timers = self._records["next_timer"][rows]
+        moved = np.flatnonzero(timers != self._stored_timers[rows])
+        self._stored_timers[rows[moved]] = timers[moved]
+        return dict(zip(self.users_of(rows[moved]), timers[moved].tolist(), strict=True))
 
     def forget(self, rows: NDArray[np.uint32]) -> None:
         """Give up `rows` (each row once), as when their users are retired."""
@@ -190,4 +203,6 @@ class Residents:
         used = np.full(needed, _NEVER_EVICTED, np.uint32)
         records.view(self._opaque)[: len(self._records)] = self._records.view(self._opaque)
         used[: len(self._used)] = self._used
-        self._records, self._used = records, used
+        timers = np.zeros(needed, np.uint32)
+        timers[: len(self._stored_timers)] = self._stored_timers
+        self._records, self._used, self._stored_timers = records, used, timers

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.standard import job
+from messages.blobs import Blobs
 
 #: Where a window's tiles begin among all tiles.
 _FIRST = (0, job.TILES[0], job.TILES[0] + job.TILES[1])
@@ -34,6 +35,8 @@ RECORD = np.dtype(
 )
 #: A purchase; `row` is that of the user's record, `time` and `ts` are the same.
 EVENT = np.dtype([("row", "u4"), ("merchant", "u4"), ("time", "i8"), ("amount", "f8")])
+
+_OPAQUE = np.dtype(f"V{RECORD.itemsize}")
 
 _compiled: Callable[..., Any] = numba.njit(error_model="numpy")
 _deviation_of, _z_score, _welford = map(_compiled, (job.deviation_of, job.z_score, job.welford))
@@ -69,17 +72,18 @@ def begin(records: NDArray[np.void], _users: Sequence[str]) -> NDArray[np.void]:
     return records
 
 
-def pack(records: NDArray[np.void]) -> list[bytes]:
-    """Each of RECORD[k] as it lies in memory."""
-    packed: list[bytes] = np.ascontiguousarray(records).view(f"V{RECORD.itemsize}").tolist()
-    return packed
+def pack(records: NDArray[np.void], rows: NDArray[np.uint32]) -> Blobs:
+    """Each of the rows `rows` of RECORD[u] as it lies in memory."""
+    ends = np.arange(1, len(rows) + 1) * RECORD.itemsize
+    return Blobs(records.view(_OPAQUE).take(rows).view(np.uint8), ends)
 
 
 def unpack(stored: Sequence[bytes | None], records: NDArray[np.void]) -> None:
     """Fill zeroed RECORD[k]. Raises ValueError for bytes of another length."""
-    for index, blob in enumerate(stored):
-        if blob is not None:
-            records[index] = np.frombuffer(blob, RECORD, 1)[0]
+    known = [index for index, blob in enumerate(stored) if blob is not None]
+    if known:
+        whole = np.frombuffer(b"".join([stored[index] or b"" for index in known]), _OPAQUE)
+        records.view(_OPAQUE)[known] = whole
 
 
 @_compiled

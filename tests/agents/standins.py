@@ -84,6 +84,9 @@ class PlainResidents:
     def packed(self, rows: NDArray[np.uint32]) -> dict[str, bytes]:
         return {self.users[row]: self.records[row].tobytes() for row in rows.tolist()}
 
+    def moved_timers(self, rows: NDArray[np.uint32]) -> dict[str, int]:
+        return {self.users[row]: int(self.records[row]["next_timer"]) for row in rows.tolist()}
+
     def forget(self, rows: NDArray[np.uint32]) -> None:
         assert len(rows) == 0
 

@@ -116,7 +116,7 @@ def test_java_has_the_same_weights() -> None:
 def test_a_record_is_read_back_as_it_was_stored() -> None:
     records = np.zeros(3, columns.RECORD)
     records["mean"], records["totals"] = [1.5, 2.5, 3.5], 7
-    stored = columns.pack(records)
+    stored = columns.pack(records, np.arange(3, dtype=np.uint32))
     read = np.zeros(4, columns.RECORD)
     columns.unpack([stored[0], None, stored[1], stored[2]], read)
     assert read[[0, 2, 3]].tobytes() == records.tobytes()

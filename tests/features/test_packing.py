@@ -1,5 +1,7 @@
 """Records as bytes: round trip, damage, older and newer schemas, size."""
 
+import struct
+from binascii import crc32
 from random import Random
 
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.kernel import advance
 from features.market import Market
-from features.packing import LAYOUTS, DamagedRecord, NewerSchema, layout_hash, pack, pack_words, unpack
+from features.packing import LAYOUTS, DamagedRecord, NewerSchema, layout_hash, pack, pack_rows, pack_words, unpack
 from features.record import RECORD, SCHEMA_VERSION
 from features.terms import Terms
 from tests.features.histories import Life, columns, fresh
@@ -124,3 +126,18 @@ def test_no_byte_of_a_record_belongs_to_no_field() -> None:
         covered[offset : offset + dtype.itemsize] = True
     assert covered.all()
     assert RECORD.itemsize % 8 == 0
+
+
+def straightforward(record: NDArray[np.void]) -> bytes:
+    """A packed record, put together word by word."""
+    words = record.reshape(1).view(np.uint64)
+    bitmap = [sum(1 << k for k, word in enumerate(words[g : g + 64]) if word) for g in range(0, len(words), 64)]
+    body: bytes = struct.pack(f"<{len(bitmap)}Q", *bitmap) + words[words != 0].tobytes()
+    return struct.pack("<HII", SCHEMA_VERSION, layout_hash(RECORD), crc32(body)) + body
+
+
+def test_rows_are_packed_as_word_by_word_in_any_order(lived: NDArray[np.void]) -> None:
+    rows = np.array([3, 17, 0, 5], np.uint32)
+    assert pack_rows(lived, rows).tolist() == [straightforward(lived[row]) for row in rows.tolist()]
+    random = np.frombuffer(Random(8).randbytes(9 * RECORD.itemsize), RECORD)
+    assert pack(random) == [straightforward(record) for record in random]

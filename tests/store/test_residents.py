@@ -1,5 +1,5 @@
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ class Counted(MemoryPartition):
         return await super().load(users)
 
 
-async def commit(store: MemoryPartition, records: dict[str, bytes]) -> None:
+async def commit(store: MemoryPartition, records: Mapping[str, bytes]) -> None:
     await store.open()
     await store.commit(Commit(Header(), {"purchases": TopicPosition(1)}, records))
 
@@ -215,3 +215,21 @@ async def test_evictions_never_lose_or_mix_up_a_committed_record(capacity: int, 
         assert len(residents) <= max(capacity, len(touched))
         if number % 5 == 0:
             residents.forget(touched[:1])
+
+
+async def test_only_timers_that_the_store_has_otherwise_are_told_and_each_once() -> None:
+    store = Counted()
+    residents = Residents(store, 10)
+    rows = await residents.rows(["a", "b", "c"])
+    residents.records["next_timer"][rows] = [5, 0, 7]
+    assert residents.moved_timers(rows) == {"a": 5, "c": 7}
+    await commit(store, residents.packed(rows))
+    assert residents.moved_timers(rows) == {}
+    residents.records["next_timer"][rows] = [5, 9, 0]
+    assert residents.moved_timers(rows[::-1].copy()) == {"c": 0, "b": 9}
+    await commit(store, residents.packed(rows))
+    residents.clear()
+    rows = await residents.rows(["b", "new", "a"])
+    assert residents.moved_timers(rows) == {}
+    residents.records["next_timer"][rows] = 9
+    assert residents.moved_timers(rows) == {"new": 9, "a": 9}

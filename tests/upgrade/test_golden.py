@@ -69,7 +69,7 @@ def _as_next_version(records: Any) -> list[bytes]:
         new[name] = records[name] if name != "filler" else 0
     new["schema"], new[ADDED] = NEXT_VERSION, 7
     words = np.ascontiguousarray(new).view(np.uint64).reshape(len(new), -1)
-    return pack_words(words, NEXT_VERSION, NEXT_RECORD)
+    return pack_words(words, NEXT_VERSION, NEXT_RECORD).tolist()
 
 
 def test_a_record_in_another_order_and_with_a_field_more_keeps_its_values_by_name() -> None:

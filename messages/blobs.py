@@ -1,0 +1,42 @@
+"""Many byte strings in one buffer, so that what makes or sends thousands of them need not make an object of each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blobs(Sequence[bytes]):
+    """Byte strings one after the other: string i ends at `ends[i]`, where the next one begins."""
+
+    buffer: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+    @staticmethod
+    def of(parts: Iterable[bytes]) -> "Blobs":
+        """All `parts` in one buffer."""
+        each = list(parts)
+        buffer = np.frombuffer(b"".join(each), np.uint8)
+        return Blobs(buffer, np.cumsum(np.fromiter(map(len, each), np.int64, len(each))))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        start = int(self.ends[place - 1]) if place else 0
+        return self.buffer[start : int(self.ends[place])].tobytes()
+
+    def tolist(self) -> list[bytes]:
+        """Each as an object of its own."""
+        whole, ends = self.buffer[: int(self.ends[-1]) if len(self) else 0].tobytes(), self.ends.tolist()
+        return [whole[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
