@@ -32,15 +32,15 @@ def crc32(words: Any, count: int, tables: Any) -> Any:
     """The checksum, u4 as u8, of the first `count` words of u8[n], as little-endian bytes; `tables` are TABLES."""
     byte, checksum = np.uint64(255), np.uint64(0xFFFFFFFF)
     for k in range(count):
-        mixed = words[k] ^ checksum
+        mixed = words[np.uint64(k)] ^ checksum
         checksum = np.uint64(
-            tables[7, mixed & byte]
-            ^ tables[6, (mixed >> np.uint64(8)) & byte]
-            ^ tables[5, (mixed >> np.uint64(16)) & byte]
-            ^ tables[4, (mixed >> np.uint64(24)) & byte]
-            ^ tables[3, (mixed >> np.uint64(32)) & byte]
-            ^ tables[2, (mixed >> np.uint64(40)) & byte]
-            ^ tables[1, (mixed >> np.uint64(48)) & byte]
-            ^ tables[0, mixed >> np.uint64(56)]
+            tables[np.uint64(7), mixed & byte]
+            ^ tables[np.uint64(6), (mixed >> np.uint64(8)) & byte]
+            ^ tables[np.uint64(5), (mixed >> np.uint64(16)) & byte]
+            ^ tables[np.uint64(4), (mixed >> np.uint64(24)) & byte]
+            ^ tables[np.uint64(3), (mixed >> np.uint64(32)) & byte]
+            ^ tables[np.uint64(2), (mixed >> np.uint64(40)) & byte]
+            ^ tables[np.uint64(1), (mixed >> np.uint64(48)) & byte]
+            ^ tables[np.uint64(0), mixed >> np.uint64(56)]
         )
     return checksum ^ np.uint64(0xFFFFFFFF)

@@ -19,6 +19,7 @@ from features.checksum import TABLES, crc32
 from features.record import RECORD, SCHEMA_VERSION
 from messages.blobs import Blobs
 from messages.compiled import compiled, signed
+from messages.words import copy
 
 #: A whole record as one opaque item.
 _BYTES = np.dtype((np.void, RECORD.itemsize))
@@ -66,24 +67,24 @@ def _pack(
     width = words.shape[1]
     end = 0
     for i in range(len(rows)):
-        row, used = rows[i], (width + 63) // 64
+        row, place = np.uint64(rows[i]), np.uint64((width + 63) // 64)
         for group in range((width + 63) // 64):
-            present = np.uint64(0)
+            present, first = np.uint64(0), np.uint64(64 * group)
             for k in range(min(64, width - 64 * group)):
-                word = words[row, 64 * group + k]
-                body[used] = word
+                word = words[row, first + np.uint64(k)]
+                body[place] = word
                 is_there = np.uint64(word != 0)
                 present |= is_there << np.uint64(k)
-                used += signed(is_there)
-            body[group] = present
+                place += is_there
+            body[np.uint64(group)] = present
+        used = signed(place)
         checksum = crc32(body, used, tables)
         for k in range(2):
             out[end + k] = (schema >> (8 * k)) & 255
         for k in range(4):
             out[end + 2 + k] = (layout >> (8 * k)) & 255
             out[end + 6 + k] = (signed(checksum) >> (8 * k)) & 255
-        for k in range(8 * used):
-            out[end + HEAD_BYTES + k] = body_bytes[k]
+        copy(body_bytes, 0, 8 * used, out, end + HEAD_BYTES)
         end += HEAD_BYTES + 8 * used
         ends[i] = end
 
@@ -92,7 +93,7 @@ def _pack(
 def _unpack(
     packed: Any, ends: Any, schema: int, layout: int, tables: Any, body: Any, body_bytes: Any, words: Any
 ) -> int:
-    """Spread packed rows (u1, row i ends at `ends[i]`) over zeroed `words`; empty ones stay zero.
+    """Spread packed rows (u1, row i ends at `ends[i]`) over `words`; empty ones give zeros.
 
     `body` and `body_bytes` as in `_pack`. Returns the first row that is not sound and of this schema and layout, or -1.
     """
@@ -102,6 +103,8 @@ def _unpack(
         size = ends[i] - start
         count = (size - HEAD_BYTES) // 8
         if size == 0:
+            for k in range(width):
+                words[i, k] = np.uint64(0)
             continue
         if size < HEAD_BYTES or (size - HEAD_BYTES) % 8 != 0 or count < groups or count > groups + width:
             return i
@@ -111,20 +114,21 @@ def _unpack(
             said |= signed(packed[start + 6 + k]) << (8 * k)
         if found != layout or signed(packed[start]) | signed(packed[start + 1]) << 8 != schema:
             return i
-        for k in range(8 * count):
-            body_bytes[k] = packed[start + HEAD_BYTES + k]
+        copy(packed, start + HEAD_BYTES, 8 * count, body_bytes, 0)
         checksum = signed(crc32(body, count, tables))
         if checksum != said:
             return i
-        used = groups
+        row, place, last = np.uint64(i), np.uint64(groups), np.uint64(count)
         for group in range(groups):
+            present, first = body[np.uint64(group)], np.uint64(64 * group)
             for k in range(min(64, width - 64 * group)):
-                if body[group] >> np.uint64(k) & np.uint64(1):
-                    if used == count:
-                        return i
-                    words[i, 64 * group + k] = body[used]
-                    used += 1
-        if used != count:
+                # Without a branch, which would be guessed wrongly for every third word.
+                is_there = present >> np.uint64(k) & np.uint64(1)
+                words[row, first + np.uint64(k)] = body[place] * is_there
+                place += is_there
+                if place > last:
+                    return i
+        if place != last:
             return i
         start = ends[i]
     return -1
@@ -170,17 +174,15 @@ def unpack(
     """
     if len(blobs) != len(out):
         raise ValueError("as many records as blobs are needed")
-    words = np.zeros((len(out), RECORD.itemsize // 8), np.uint64)
-    if layouts.get(SCHEMA_VERSION) == RECORD and b"" not in blobs and _spread(blobs, SCHEMA_VERSION, RECORD, words):
-        # As plain bytes: numpy copies structured elements field by field.
-        out.view(_BYTES)[:] = words.view(_BYTES)[:, 0]
-    else:
+    words = out.view(np.uint64).reshape(len(out), RECORD.itemsize // 8)
+    usual = layouts.get(SCHEMA_VERSION) == RECORD and b"" not in blobs
+    if not (usual and _spread(blobs, SCHEMA_VERSION, RECORD, words)):
         _unpack_each(blobs, out, layouts)
     out["schema"] = SCHEMA_VERSION
 
 
 def _spread(blobs: Sequence[bytes | None], schema: int, layout: np.dtype[np.void], words: NDArray[np.uint64]) -> bool:
-    """Fill zeroed `words` (u8[k, w]); False where a blob is not sound and of this schema and layout."""
+    """Fill `words` (u8[k, w]); False where a blob is not sound and of this schema and layout."""
     whole, body = Blobs.of([blob or b"" for blob in blobs]), _body(words.shape[1])
     known = schema, layout_hash(layout)
     return bool(_unpack(whole.buffer, whole.ends, *known, TABLES, body, body.view(np.uint8), words) < 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from messages.compiled import part, signed
+from messages.compiled import inlined, part, signed
 
 #: What a buffer has to end with. Zeros end every token of the scanner, too.
 PADDING = bytes(32)
@@ -24,6 +24,15 @@ _BACKSLASHES = _u8(0x5C5C5C5C5C5C5C5C)
 _LEAST_VISIBLE = _u8(0x2121212121212121)
 #: Times 1 << 8 * k it has k in its highest byte.
 _PLACES = _u8(0x0001020304050607)
+
+
+@inlined
+def copy(source: Any, start: int, count: int, out: Any, to: int) -> None:
+    """Copy `count` bytes of u1[] from `start` on into `out` from `to` on."""
+    # An index that cannot be negative needs no look, and what needs no look is copied by the vector.
+    first, place = _u8(start), _u8(to)
+    for k in range(count):
+        out[place + _u8(k)] = source[first + _u8(k)]
 
 
 @part

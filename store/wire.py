@@ -8,6 +8,7 @@ import numpy as np
 
 from messages.blobs import Blobs
 from messages.compiled import compiled
+from messages.words import copy
 from store.contract import PackedRecords
 
 #: More than a bulk string needs besides its bytes: a dollar sign, ten digits, and two line ends.
@@ -67,11 +68,9 @@ def _pairs(keys: Any, key_ends: Any, values: Any, value_ends: Any, out: Any) -> 
             out[position], out[position + 1] = 13, 10
             position += 2
             if part:
-                for k in range(end - start):
-                    out[position + k] = values[start + k]
+                copy(values, start, end - start, out, position)
             else:
-                for k in range(end - start):
-                    out[position + k] = keys[start + k]
+                copy(keys, start, end - start, out, position)
             position += end - start
             out[position], out[position + 1] = 13, 10
             position += 2
