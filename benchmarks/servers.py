@@ -35,14 +35,15 @@ class Servers:
         """Forget everything in Redis, also in its append-only file, so that every run begins alike."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
-            facts: dict[str, Any] = client.info("persistence")
-            if facts["aof_enabled"]:
+            if client.info("persistence")["aof_enabled"]:
                 client.bgrewriteaof()
-                while facts["aof_rewrite_in_progress"] or facts["aof_rewrite_scheduled"] or facts["aof_current_size"]:
+                while _is_rewriting(client):
                     time.sleep(0.02)
-                    facts = client.info("persistence")
-                    if not (facts["aof_rewrite_in_progress"] or facts["aof_rewrite_scheduled"]):
-                        break
+
+
+def _is_rewriting(client: Any) -> bool:
+    facts = client.info("persistence")
+    return bool(facts["aof_rewrite_in_progress"] or facts["aof_rewrite_scheduled"])
 
 
 @contextlib.contextmanager
