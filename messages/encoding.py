@@ -24,7 +24,7 @@ CE_SOURCE = "/duewatch"
 _MESSAGE_BYTES = 1024
 #: Room for headers below the usual broker limit of 1 MB; a dead letter that a broker refuses would stop the partition.
 LARGEST_LETTER, LARGEST_LETTER_KEY = 768 * 1024, 64 * 1024
-_DAY_MS = 86_400_000
+_MINUTES = [f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(1_440)]  # of a day
 
 Header = tuple[str, bytes]
 
@@ -105,9 +105,9 @@ def _type_header(contract: type[BaseModel]) -> Header:
 
 
 def _rfc3339(milliseconds: int) -> str:
-    day, of_day = divmod(milliseconds, _DAY_MS)
-    seconds, fraction = divmod(of_day, 1000)
-    return f"{_date(day)}T{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{fraction:03d}Z"
+    minutes, of_minute = divmod(milliseconds, 60_000)
+    day, minute = divmod(minutes, 1_440)
+    return f"{_date(day)}T{_MINUTES[minute]}:{of_minute // 1000:02d}.{of_minute % 1000:03d}Z"
 
 
 @lru_cache(maxsize=1024)

@@ -112,8 +112,7 @@ def judge(
         judged.limit[current.rows] = current.standing["limit"]
         hit_at = np.full(len(rows), total)
         positions = _first_acting(current, local, hit_at)
-        for row in batch.acting(current, positions):
-            judged.drafts += [(row.at, draft) for draft in batch.decide(current, row)]
+        judged.drafts += batch.decide(current, positions)
         decided = current.rows[positions]
         put(standing, local[decided], pick(current.standing, positions))
         changed[local[decided]] = True
@@ -200,8 +199,14 @@ class _Batch:
         features[:, INDEX["default_probability"]] = probability
         return probability
 
-    def acting(self, current: _Round, positions: NDArray[np.int64]) -> list[_Acting]:
-        """What `current` found about the rows at `positions`, which decide something."""
+    def decide(self, current: _Round, positions: NDArray[np.int64]) -> list[tuple[int, Draft]]:
+        """Decide the rows at `positions`: changes their entries of `current.standing`, returns (row, draft) of each."""
+        drafts: list[tuple[int, Draft]] = []
+        for acting in self._acting(current, positions):
+            drafts += [(acting.at, draft) for draft in self._decide(current, acting)]
+        return drafts
+
+    def _acting(self, current: _Round, positions: NDArray[np.int64]) -> list[_Acting]:
         rows, matrix = current.rows[positions], current.features[positions]
         features, moves = matrix.tolist(), current.moves
         return list(
@@ -239,8 +244,8 @@ class _Batch:
             whys[i] = why
         return whys
 
-    def decide(self, current: _Round, acting: _Acting) -> list[Draft]:
-        """Decide one row: changes its entry of `current.standing` and returns the drafts, in a fixed order."""
+    def _decide(self, current: _Round, acting: _Acting) -> list[Draft]:
+        """The drafts of one row, in a fixed order."""
         document, index = self.policy.document, acting.at
         user = self.users[int(self.advanced.row[index])]
         row = Row(user, int(self.time[index]), acting.features, current.standing[acting.position])

@@ -18,56 +18,69 @@ _LARGEST_WRITTEN = 1e15
 Draft = dict[str, Any]
 
 
-class _Phrase(NamedTuple):
-    """Words ready to be filled: templates of `%`, and what fills them as (feature, column, how it is shown)."""
+class _Evidence(NamedTuple):
+    feature: str
+    column: int
+    unit: str
+    threshold: float | None
 
+
+class Statement(NamedTuple):
+    """A reason made ready to be stated of any row: templates of `%`, what fills them, and the evidence."""
+
+    code: str
     en: str
     zh: str
-    features: tuple[tuple[str, int, Callable[[float], str]], ...]
+    shown: tuple[tuple[str, int, Callable[[float], str]], ...]  # feature, column, how it is shown
+    evidence: tuple[_Evidence, ...]
+
+    def of(self, row: Sequence[float]) -> Draft:
+        """The reason as its contract has it, for a row of the feature matrix.
+
+        Values are shown as people write them: money in major units, shares in per cent.
+        """
+        words = {name: show(row[column]) for name, column, show in self.shown}
+        return {
+            "code": self.code,
+            "en": self.en % words,
+            "zh": self.zh % words,
+            "evidence": [
+                {"feature": name, "value": number(row[column]), "unit": unit, "threshold": threshold}
+                for name, column, unit, threshold in self.evidence
+            ],
+        }
 
 
-def reason(
-    code: str,
-    words: Words,
-    row: Sequence[float],
-    evidence: Iterable[str] = (),
-    thresholds: Mapping[str, float] | None = None,
-) -> Draft:
-    """One reason as its contract has it, from a row of the feature matrix.
+def statement(
+    code: str, words: Words, evidence: Iterable[str] = (), thresholds: Mapping[str, float] | None = None
+) -> Statement:
+    """Make a reason ready; `thresholds` are what the features of the evidence are compared with."""
+    bounds = thresholds or {}
+    names = dict.fromkeys(
+        name for template in (words.en, words.zh) for _, name, _, _ in string.Formatter().parse(template) if name
+    )
+    return Statement(
+        code,
+        _percent_template(words.en),
+        _percent_template(words.zh),
+        tuple((name, INDEX[name], _shown_as(_UNITS[name])) for name in names),
+        tuple(_Evidence(name, INDEX[name], _UNITS[name], bounds.get(name)) for name in evidence),
+    )
 
-    The words are filled with values as people write them: money in major units, shares in per cent.
-    """
-    phrase = _phrase(words.en, words.zh)
-    shown = {name: show(row[column]) for name, column, show in phrase.features}
-    return {
-        "code": code,
-        "en": phrase.en % shown,
-        "zh": phrase.zh % shown,
-        "evidence": [
-            {
-                "feature": name,
-                "value": number(row[INDEX[name]]),
-                "unit": _UNITS[name],
-                "threshold": None if thresholds is None else thresholds.get(name),
-            }
-            for name in evidence
-        ],
-    }
+
+def reason(code: str, words: Words, row: Sequence[float], evidence: tuple[str, ...] = ()) -> Draft:
+    """One reason as its contract has it, from a row of the feature matrix."""
+    return _statement(code, words.en, words.zh, evidence).of(row)
+
+
+@cache
+def _statement(code: str, en: str, zh: str, evidence: tuple[str, ...]) -> Statement:
+    return statement(code, Words(en=en, zh=zh), evidence)
 
 
 def number(value: float) -> float:
     """A value as it is published; what is no number is never shown as one."""
     return round(float(value), DIGITS) if isfinite(value) else 0.0
-
-
-@cache
-def _phrase(en: str, zh: str) -> _Phrase:
-    names = dict.fromkeys(name for template in (en, zh) for _, name, _, _ in string.Formatter().parse(template) if name)
-    return _Phrase(
-        _percent_template(en),
-        _percent_template(zh),
-        tuple((name, INDEX[name], _shown_as(_UNITS[name])) for name in names),
-    )
 
 
 def _percent_template(template: str) -> str:

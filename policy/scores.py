@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from policy.document import Document, Words
 from policy.reasons import Draft as Reason
-from policy.reasons import reason
+from policy.reasons import Statement, statement
 from scoring.model import Model
 
 _MOST = 3
@@ -29,23 +29,27 @@ def reasons_of(
     weighed = zip(heaviest.tolist(), np.take_along_axis(weights, heaviest, axis=1).tolist(), plain, strict=True)
     return [
         [
-            _reason(document, names[column], weight > 0, row)
-            for column, weight in zip(chosen, heavy, strict=True)
+            _says(document, names[column], weight > 0).of(row)
+            for column, weight in zip(chosen, of_row, strict=True)
             if weight
         ]
-        for chosen, heavy, row in weighed
+        for chosen, of_row, row in weighed
     ]
 
 
-def _reason(document: Document, name: str, raises: bool, row: Sequence[float]) -> Reason:
+def _says(document: Document, name: str, raises: bool) -> Statement:
     label = document.labels.get(name)
-    en, zh = (label.en, label.zh) if label is not None else (name.replace("_", " "), name)
-    return reason(f"score:{name}", _words(name, en, zh, raises), row, (name,))
+    return (
+        _statement(name, label.en, label.zh, raises)
+        if label
+        else _statement(name, name.replace("_", " "), name, raises)
+    )
 
 
 @cache
-def _words(name: str, en: str, zh: str, raises: bool) -> Words:
+def _statement(name: str, en: str, zh: str, raises: bool) -> Statement:
     effect_en, effect_zh = ("raises", "提高") if raises else ("lowers", "降低")
-    return Words(
+    words = Words(
         en=f"{en} ({{{name}}}) {effect_en} the default probability.", zh=f"{zh}（{{{name}}}）{effect_zh}违约概率。"
     )
+    return statement(f"score:{name}", words, (name,))

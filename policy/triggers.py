@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from messages.encoding import decision_id
 from messages.outputs import SEVERITIES
 from policy.columns import Bad, Columns, either
-from policy.document import RANK, Document, Level, Review, Trigger, Words
+from policy.document import RANK, Document, Review, Trigger, Words
 from policy.guardrails import Remaining
 from policy.reasons import Draft as Reason
-from policy.reasons import reason
+from policy.reasons import Statement, reason, statement
 from policy.row import Draft, Row
 
 RAISED, ESCALATED, CLEARED = 1, 2, 3
@@ -44,7 +44,8 @@ class Watch:
     notice: Notice
     freezes: NDArray[np.bool_]
     cuts: NDArray[np.bool_]
-    levels: tuple[Level, ...]  # by severity: the one whose numbers a warning shows
+    says: tuple[Statement, ...]  # by severity, with the numbers of the level that this severity has
+    over: tuple[Statement, ...]  # the same of the all-clear
     on_probability: bool  # what it says includes why the default probability is what it is
 
     @property
@@ -95,13 +96,21 @@ def watches(document: Document) -> tuple[Watch, ...]:
             notice=Notice(trigger.name, trigger.id - 1, trigger.action),
             freezes=_by_rank(trigger, "freeze"),
             cuts=_by_rank(trigger, "cut"),
-            levels=tuple(
-                next((one for one in reversed(trigger.levels) if RANK[one.severity] <= rank), trigger.levels[0])
-                for rank in range(_RANKS)
-            ),
+            says=_statements(trigger, trigger.reason),
+            over=_statements(trigger, _OVER),
             on_probability="default_probability" in {*trigger.evidence, *trigger.levels[0].when.names},
         )
         for trigger in document.triggers
+    )
+
+
+def _statements(trigger: Trigger, words: Words) -> tuple[Statement, ...]:
+    levels = [
+        next((level for level in reversed(trigger.levels) if RANK[level.severity] <= rank), trigger.levels[0])
+        for rank in range(_RANKS)
+    ]
+    return tuple(
+        statement(trigger.name, words, trigger.evidence or level.when.names, level.when.thresholds) for level in levels
     )
 
 
@@ -210,9 +219,7 @@ def _move(
 
 def reasons(watch: Watch, status: int, rank: int, row: Row) -> list[Reason]:
     """What a warning of an ordinary trigger says about the row."""
-    trigger, when = watch.trigger, watch.levels[rank].when
-    words = _OVER if status == CLEARED else trigger.reason
-    return [reason(trigger.name, words, row.features, trigger.evidence or when.names, when.thresholds)]
+    return [(watch.over if status == CLEARED else watch.says)[rank].of(row.features)]
 
 
 def review_notice(review: Review) -> Notice:
