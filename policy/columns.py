@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: Rows copied at a time: as much of the matrix as a core's cache holds.
-_ROWS = 512
+from scoring.columns import transposed
 
 Bad = NDArray[np.bool_] | None  # rows that could not be evaluated; None: none of them
 
@@ -41,7 +40,7 @@ class Columns:
         self.known: dict[str, Any] = {}
         self._index = index
         if wanted:
-            block = _transposed(matrix, [index[name] for name in wanted])
+            block = transposed(matrix, [index[name] for name in wanted])
             finite = np.isfinite(block)
             sound = np.count_nonzero(finite) == finite.size
             for name, values, known in zip(wanted, block, finite, strict=True):
@@ -56,14 +55,6 @@ class Columns:
             values = np.ascontiguousarray(self.matrix[:, self._index[name]])
             known = self.known[name] = Numbers(values, not_finite(values))
         return known
-
-
-def _transposed(matrix: NDArray[np.float64], columns: list[int]) -> NDArray[np.float64]:
-    """f8[k, m]: the columns as rows. Read in blocks, the matrix comes from memory once and not once for each column."""
-    block = np.empty((len(columns), len(matrix)))
-    for start in range(0, len(matrix), _ROWS):
-        block[:, start : start + _ROWS] = matrix[start : start + _ROWS].T[columns]
-    return block
 
 
 def not_finite(values: NDArray[np.float64] | np.float64) -> Bad:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX
+from scoring.columns import transposed
 
 #: Log-odds of an event that deviates in nothing, and what each unit of a (clipped, one-sided) deviation adds.
 BASE_LOG_ODDS = -3.0
@@ -22,6 +23,7 @@ _RATIOS: tuple[tuple[str, float, float, float], ...] = (
     ("count_velocity_1h", 1.4, 2.0, 0.5),
     ("spend_velocity_24h", 1.1, 2.5, 0.6),
 )
+_NAMES = (*(line[0] for line in (*_WEIGHTS, *_RATIOS)), "purchases_total", "event_is_purchase")
 #: Purchases after which the own history counts as much as not knowing.
 HALF_KNOWN = 5.0
 
@@ -32,20 +34,16 @@ def spending_anomaly(features: NDArray[np.float64]) -> NDArray[np.float64]:
     A user without history gets 0.5: unknown is not usual. With n purchases the deviations count n / (n + 5), the
     unknown the rest. Rows that are no purchase are judged by what their user's windows show.
     """
+    columns = dict(zip(_NAMES, transposed(features, [INDEX[name] for name in _NAMES]), strict=True))
     log_odds = np.full(len(features), BASE_LOG_ODDS)
     for name, start, most, weight in _WEIGHTS:
-        log_odds += weight * _clipped(_column(features, name) - start, most)
+        log_odds += weight * _clipped(columns[name] - start, most)
     for name, start, most, weight in _RATIOS:
-        log_odds += weight * _clipped(np.log(np.maximum(_column(features, name), 1e-6)) - start, most)
+        log_odds += weight * _clipped(np.log(np.maximum(columns[name], 1e-6)) - start, most)
     # The purchase judged does not count as its own history.
-    known = np.maximum(_column(features, "purchases_total") - _column(features, "event_is_purchase"), 0.0)
+    known = np.maximum(columns["purchases_total"] - columns["event_is_purchase"], 0.0)
     log_odds *= known / (known + HALF_KNOWN)
     return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
-
-
-def _column(features: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    # Contiguous, so that numpy runs the same loop whatever the number of rows.
-    return np.ascontiguousarray(features[:, INDEX[name]])
 
 
 def _clipped(deviation: NDArray[np.float64], most: float) -> NDArray[np.float64]:

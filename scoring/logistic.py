@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX
+from scoring.columns import transposed
 from scoring.inputs import INPUTS, LEARNED, POSITIONS, SCHEMA_HASH
 from scoring.scorecard import Scorecard, log_odds, sigmoid
 
 #: What the pipeline sees, in this order: the scorecard's log-odds, then the learned features, clipped.
 REGRESSORS: tuple[str, ...] = ("scorecard", *LEARNED)
 
-_COLUMNS = np.array([INDEX[name] for name in INPUTS])
+_COLUMNS = [INDEX[name] for name in INPUTS]
 
 
 class OtherSchema(ValueError):
@@ -53,7 +54,7 @@ class Logistic:
         """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
         total = np.zeros(len(features))
         # Regressor by regressor: a matrix product adds in an order that depends on the number of rows.
-        for part in self._parts(features[:, _COLUMNS]):
+        for part in self._parts(transposed(features, _COLUMNS).T):
             total += part
         return sigmoid(total + self.intercept)
 
@@ -65,7 +66,7 @@ class Logistic:
         slope = self.weight[0] / self.scale[0] if self.scale[0] else 0.0
         for name, column in zip(lines, points.T, strict=True):
             weights[:, names.index(name)] += slope * column
-        for name, part in zip(REGRESSORS[1:], self._parts(features[:, _COLUMNS])[1:], strict=True):
+        for name, part in zip(REGRESSORS[1:], self._parts(transposed(features, _COLUMNS).T)[1:], strict=True):
             weights[:, names.index(name)] += part
         return names, weights
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX
+from scoring.columns import transposed
 from scoring.inputs import INPUTS, POSITIONS, SCHEMA_HASH
 
 #: Log-odds of an established account without any other point: a chance of 4.7 %.
@@ -206,11 +207,11 @@ class Scorecard:
 
     def probability(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
-        return sigmoid(log_odds(features[:, _COLUMNS]))
+        return sigmoid(log_odds(transposed(features, _COLUMNS).T))
 
     def weigh(self, features: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Names of the characteristics' features, and their points f8[m, k] for feature rows f8[m, WIDTH]."""
-        return _FEATURES, np.stack(_parts(features[:, _COLUMNS]), axis=1)
+        return _FEATURES, np.stack(_parts(transposed(features, _COLUMNS).T), axis=1)
 
     def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
         """What each characteristic adds to the log-odds of one row f8[WIDTH], riskiest first, without zeros."""
@@ -224,5 +225,5 @@ def sigmoid(log_odds_: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds_, -30.0, 30.0))))
 
 
-_COLUMNS = np.array([INDEX[name] for name in INPUTS])
+_COLUMNS = [INDEX[name] for name in INPUTS]
 _FEATURES = tuple(line.feature for line in CHARACTERISTICS)
