@@ -97,10 +97,10 @@ def main() -> None:
 def decoded(published: Sequence[book.Published], size: int, offset: int) -> Iterator[Events]:
     """The events in batches of `size`, in the order of time."""
     decoder = Decoder(Money())
-    for number, batch in enumerate(batches_of(published, size)):
-        events = decoder.decode_many(batch).events
+    for start in range(0, len(published), size):
+        events = decoder.decode_many(batches_of(published[start : start + size], size)).events
         events = events.take(np.argsort(events.offset, kind="stable"))
-        events.offset += offset + number * 0
+        events.offset += offset + start
         yield events
 
 
