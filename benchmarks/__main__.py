@@ -10,15 +10,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Name of each part, a module with `main(arguments)` in its `__main__`, and what it shows.
+#: Name of each part, the module whose `main(arguments)` runs it, and what it shows.
 PARTS = {
-    "standard": "the standard job in our worker and in what one could take instead",
+    "standard": ("benchmarks.standard.__main__", "the standard job in our worker and in what one could take instead"),
+    "product": ("benchmarks.product", "the whole product path through real workers"),
+    "latency": ("benchmarks.latency", "how long a warning takes under open-loop load"),
+    "scale": ("benchmarks.scale", "Redis's memory by users, and how long a worker takes to begin"),
 }
+#: What `--quick` runs where no part is named.
+QUICK = ("standard",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the parts that are asked for; returns 1 where one of them failed."""
-    listed = "\n".join(f"  {name:12}{shows}" for name, shows in PARTS.items())
+    listed = "\n".join(f"  {name:12}{shows}" for name, (_, shows) in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -33,13 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     failed = 0
-    for name in given.parts or PARTS:
+    for name in given.parts or (QUICK if given.quick else PARTS):
         arguments = ["--quick"] if given.quick else []
         if given.json:
             given.json.mkdir(parents=True, exist_ok=True)
             arguments += ["--json", str(given.json / f"{name}.json")]
-        print(f"\n== {name}: {PARTS[name]} ==", flush=True)
-        failed |= importlib.import_module(f"benchmarks.{name}.__main__").main(arguments)
+        module, shows = PARTS[name]
+        print(f"\n== {name}: {shows} ==", flush=True)
+        failed |= importlib.import_module(module).main(arguments)
     return failed
 
 

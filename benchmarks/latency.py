@@ -138,7 +138,8 @@ def line(found: Measured) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--capacity", type=float, default=60_000, help="events per second that shares are taken of")
@@ -147,8 +148,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each rate, after a warm-up")
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--residents", type=int, default=24_000, help="records that the worker keeps in memory")
+    parser.add_argument("--quick", action="store_true", help="a first look: few users, one rate, little time")
     parser.add_argument("--json", type=Path, help="write figures and histograms to this file")
     chosen = parser.parse_args(arguments)
+    if chosen.quick:
+        chosen.users, chosen.shares, chosen.seconds = 20_000, [0.25], 15.0
     rates = chosen.rates or [share * chosen.capacity for share in chosen.shares]
     with servers() as found:
         print(f"{found.described}; {chosen.partitions} partitions, {chosen.users:,} users", flush=True)
@@ -167,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(line(results[-1]), flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(one) for one in results], indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -78,7 +78,8 @@ def line(runs: Sequence[Run]) -> str:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, nargs="+", default=[5_000, 500_000])
     parser.add_argument("--events", type=int, default=1_000_000, help="timed events")
@@ -86,8 +87,11 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--residents", type=int, default=24_000, help="records that the workers keep in memory")
+    parser.add_argument("--quick", action="store_true", help="a first look: little data, two runs")
     parser.add_argument("--json", type=Path, help="write every run to this file")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
+    if chosen.quick:
+        chosen.users, chosen.events, chosen.repeat = [5_000], 200_000, 2
     runs: list[Run] = []
     for users in chosen.users:
         with servers() as found:
@@ -106,7 +110,8 @@ def main() -> None:
                 runs += of_workers
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(run) for run in runs], indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

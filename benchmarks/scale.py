@@ -91,12 +91,16 @@ async def _store(view: PartitionStore, lives: Lived, numbers: Sequence[int]) -> 
     await view.commit(Commit(Header(), {}, records=records, timers=timers))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000, 5_000_000])
     parser.add_argument("--events-per-user", type=int, default=30, help="of the lives that the records are from")
+    parser.add_argument("--quick", action="store_true", help="a first look: few users")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
+    if chosen.quick:
+        chosen.users = [1_000, 100_000]
     lives = lived(5_000, chosen.events_per_user)
     results: list[Scaled] = []
     for users in chosen.users:
@@ -112,7 +116,8 @@ def main() -> None:
         )
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(one) for one in results], indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
