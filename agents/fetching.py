@@ -15,6 +15,10 @@ from faust.types import TP
 
 from messages.records import RawRecords
 
+#: How long a broker may keep a fetch that finds nothing, ms. aiokafka has one fetch per broker under way, without the
+#: partitions whose last answer still waits to be taken: those must not be kept waiting by topics that are empty.
+WAIT_MS, WAIT_FOR_OTHERS_MS = 100, 5
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -52,6 +56,7 @@ async def fetch(consumer: Any, wanted: set[TP], seconds: float) -> Fetched:
         while True:
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError
+            _hasten(fetcher)
             _keep_plain(fetcher)
             found = await fetcher.fetched_records(wanted, timeout=0)
             left = until - time.monotonic()
@@ -70,6 +75,19 @@ def wake(consumer: Any) -> None:
     for waiter in list(consumer._fetcher._fetch_waiters):
         if not waiter.done():
             waiter.set_result(None)
+
+
+def _hasten(fetcher: Any) -> None:
+    """Have every fetch from now on wait as long as it may, but no longer."""
+    if "_get_actions_per_node" in vars(fetcher):
+        return
+    usual = fetcher._get_actions_per_node
+
+    def hastened(assignment: Any) -> Any:
+        fetcher._fetch_max_wait_ms = WAIT_FOR_OTHERS_MS if fetcher._records else WAIT_MS
+        return usual(assignment)
+
+    fetcher._get_actions_per_node = hastened
 
 
 def _keep_plain(fetcher: Any) -> None:

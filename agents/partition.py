@@ -13,17 +13,17 @@ from aiokafka.errors import KafkaError
 from agents.alignment import Batch
 from agents.inbox import Countdown, Feed, Inbox
 from agents.journal import JournalBroken, decoded_batch, lost_entries
+from agents.outgoing import Outgoing
 from agents.patience import Backoff, until_stored
-from agents.ports import Deps, InForce
+from agents.ports import Deps, InForce, Outcome
 from agents.starts import LogFacts, starting_offsets
 from agents.timers import Timers
 from agents.transport import RecordBatch, Revoked
 from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
-from messages.journal import JOURNAL, JournalEntry, entry_message, journal_message
+from messages.journal import JournalEntry, entry_message, journal_message
 from messages.message import Message
-from store.contract import Commit, Header, LimitView, StaleOwner, StoreUnavailable, TopicPosition
-from store.projection import limit_views
+from store.contract import Commit, Header, StaleOwner, StoreUnavailable, TopicPosition
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,7 @@ class Partition:
         self._inbox = Inbox(number, feed, deps.meters, deps.batch_size)
         self._sources: dict[str, Source] = {}
         self._held = _Held(Header(), {}, {})
-        self._unsure = False  # whether Redis may have forgotten what was projected last
-        self._limits: Sequence[LimitView] = ()  # what was projected last
-        self._journal = 0  # an offset of the journal that is not after the entry of the next commit
+        self._outgoing = Outgoing(number, deps, self._stored)
         self._stopping = False
 
     # --- called by the monitor
@@ -76,6 +74,7 @@ class Partition:
                 except StaleOwner as stale:
                     log.warning("partition %d: %s; dropping cache and batch", self.number, stale)
                     self._deps.meters.stale_owner()
+                    await self._outgoing.stop()
                     self._drop()
                     await backoff.wait()
         except Revoked:
@@ -83,6 +82,7 @@ class Partition:
         except Exception as error:  # Faust acknowledges what raises
             self._fail(error)
         finally:
+            await self._outgoing.stop()
             self._drop()
             await self._view.close()
 
@@ -118,10 +118,9 @@ class Partition:
         await self._deps.broadcasts.read()
         opened = await self._stored(self._view.open)
         self._timers.forget()
-        self._limits, self._unsure = (), False
         self._held = _Held(opened.header, dict(opened.position), dict(opened.position))
-        self._journal = opened.header.journal
-        await self._hand_out(opened.outbox)
+        self._outgoing.begin(opened.header.journal)
+        await self._outgoing.hand_out(opened.outbox)
         await self._restore()
         await self._begin()
         self._deps.health.starting.discard(self.number)
@@ -131,14 +130,14 @@ class Partition:
                 await self._handle(batch)
             else:
                 await self._tick()
-            if self._unsure:
-                await self._project([])
+            await self._outgoing.look()
+        await self._outgoing.finished()
 
     async def _restore(self) -> None:
         """Decide again, as they were, the batches that the journal knows and the store has forgotten."""
         backoff, restored = Backoff(), 0
         while not self._stopping:
-            entries = await self._deps.journal.entries(self.number, self._journal)
+            entries = await self._deps.journal.entries(self.number, self._outgoing.journal)
             lost = lost_entries(entries, self._held.header.commits, self._held.position)
             if not lost:
                 if any(entry.number > self._held.header.commits for entry in entries):
@@ -282,7 +281,7 @@ class Partition:
             market=in_force.market.version,
             model=in_force.model.version,
             commits=held.header.commits + 1,
-            journal=self._journal,
+            journal=self._outgoing.journal,
         )
         position = _moved(held.position, batch.positions)
         entry = entry_message(repeated) if repeated else self._entry(header, position, events)
@@ -294,23 +293,26 @@ class Partition:
             retired=self._residents.users_of(retired),
             outbox=(entry, *outcome.decisions),
         )
+        await self._outgoing.finished()
         await self._commit(commit)
         self._timers.set(timers.values())
         self._residents.forget(retired)
         deps.reached("committed")
         seconds = asyncio.get_running_loop().time() - begun
-        offset = await self._hand_out(commit.outbox)
-        if repeated is None:  # a repeated entry lies behind others that are still to be repeated
-            self._journal = offset
-        deps.reached("published")
-        # Counted only now: who sees an event accounted for finds what it led to in the topics.
+        self._outgoing.send_off(
+            commit.outbox, lambda: self._settle(batch, outcome, len(due), seconds), is_newest=repeated is None
+        )
+
+    def _settle(self, batch: Batch, outcome: Outcome, timers: int, seconds: float) -> None:
+        """Count and acknowledge what is published: who sees an event counted finds what it led to in the topics."""
+        meters = self._deps.meters
         duplicates = int(np.count_nonzero(outcome.disposition == 0))
-        deps.meters.committed(len(events), duplicates, len(due), seconds)
-        deps.meters.counted(outcome.counts)
-        arrived = events.arrived[outcome.caused[outcome.caused >= 0]]
-        deps.meters.answered(((deps.clock_ms() - arrived[arrived > 0]) / 1000).tolist())
+        meters.committed(len(batch.events), duplicates, timers, seconds)
+        meters.counted(outcome.counts)
+        arrived = batch.events.arrived[outcome.caused[outcome.caused >= 0]]
+        meters.answered(((self._deps.clock_ms() - arrived[arrived > 0]) / 1000).tolist())
         batch.acknowledge()
-        deps.reached("acknowledged")
+        self._deps.reached("acknowledged")
 
     def _entry(self, header: Header, position: Mapping[str, TopicPosition], events: Events) -> Message:
         """What the journal tells of a batch that goes from the position held to this one."""
@@ -319,36 +321,6 @@ class Partition:
         }
         versions = (header.policy, header.market, header.model)
         return journal_message(self.number, header.commits, header.clock, header.watermark, versions, ranges, events)
-
-    async def _hand_out(self, outbox: Sequence[Message]) -> int:
-        """Publish and project what a commit decided, its journal entry first: nothing is seen that could change again.
-
-        Were both sent at once, a decision might get through and the entry be lost, and then the store its commit.
-        Returns the offset of the entry.
-        """
-        offset = 0
-        for entry in (message for message in outbox if message.topic == JOURNAL):
-            offset = await self._deps.publisher.record(entry, self.number)
-            self._deps.reached("journaled")
-        decisions = [message for message in outbox if message.topic != JOURNAL]
-        views = limit_views(decisions)
-        if views or self._unsure:
-            await asyncio.gather(self._deps.publisher.publish(decisions, self.number), self._project(views))
-        else:
-            await self._deps.publisher.publish(decisions, self.number)
-        return offset
-
-    async def _project(self, views: Sequence[LimitView]) -> None:
-        """Write these limits; before them, where need be, those written last.
-
-        A Redis that lost its tail may have kept a commit and forgotten the limits that were written after it. Those of
-        earlier commits it has: they were written before the newest commit was made.
-        """
-        wanted = [*self._limits, *views] if self._unsure else views
-        self._unsure = False
-        if wanted:
-            await self._stored(lambda: self._deps.store.project_limits(wanted))
-        self._limits = views or self._limits
 
     async def _commit(self, commit: Commit) -> None:
         """Commit once, whatever the store's replies are. Raises StaleOwner."""
@@ -377,7 +349,8 @@ class Partition:
 
     def _store_failed(self, error: StoreUnavailable) -> None:
         log.warning("partition %d: store unavailable, trying again: %s", self.number, error)
-        self._unsure, self._deps.health.store_reachable = True, False
+        self._outgoing.doubt()
+        self._deps.health.store_reachable = False
         self._deps.meters.retried("store")
 
 

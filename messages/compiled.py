@@ -27,8 +27,8 @@ else:
     signed = np.int64
 
 #: Without reference counts (`_nrt`): a kernel allocates nothing, and its caller holds all arrays. Counting them in
-#: every function would take half of the time.
-_COMMON: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+#: every function would take half of the time. Without the GIL: a worker fetches meanwhile, in another thread.
+_COMMON: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "nogil": True}
 _PART: dict[str, Any] = {**_COMMON, "no_cpython_wrapper": True}
 _SETTINGS: Any = numba.config
 _HERE = Path(__file__).resolve().parent
