@@ -7,7 +7,7 @@ decision never needs the kernel again.
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import INDEX
+from features.catalogue import FEATURES, INDEX
 from features.record import DAY, RECORD, STANDING_FIELDS
 
 #: The policy's part of RECORD, in the order in which it lies there.
@@ -35,6 +35,7 @@ _OPAQUE = np.dtype((np.void, STANDING.itemsize))
 
 _RUNS = _runs()
 OPEN, FROZEN, CLOSED = 0, 1, 2  # of the field `frozen`
+_COLUMNS = [feature.name for feature in FEATURES if feature.owner == "standing"]
 _NEVER_DAYS = 3_650.0
 _LARGEST_RATIO = 1_000.0
 
@@ -92,5 +93,8 @@ def complete(features: NDArray[np.float64], standing: NDArray[np.void], time: ND
         "days_since_limit_change": np.where(changed > 0, days, _NEVER_DAYS),
         "limit_to_income": np.minimum(to_income, _LARGEST_RATIO),
     }
-    for name, column in columns.items():
-        features[:, INDEX[name]] = column
+    block = np.empty((len(_COLUMNS), len(features)))
+    for values, name in zip(block, _COLUMNS, strict=True):
+        values[:] = columns[name]
+    # They lie side by side: written together, each row is fetched from memory once.
+    features[:, INDEX[_COLUMNS[0]] : INDEX[_COLUMNS[-1]] + 1] = block.T

@@ -135,7 +135,7 @@ def assess(
     moves = Moves.none(len(ready) + 1, len(columns))
     raised = np.zeros(len(columns), np.int64)  # of those that the guard rail bounds
     severity = np.ascontiguousarray(standing["warning_severity"])
-    is_open = np.any(severity, axis=0)
+    is_open = np.bitwise_or.reduce(severity, axis=0)
     for line, watch in enumerate(ready):
         trigger, slot = watch.trigger, watch.slot
         found, cleared, bad = _evaluate(trigger, columns)
