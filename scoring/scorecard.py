@@ -53,7 +53,9 @@ class Characteristic:
         """Points of each row."""
         value = column(self.feature) if self.value is None else self.value(column)
         points = np.interp(value, *self.arrays)
-        return points if self.unless is None else np.where(self.unless(column), 0.0, points)
+        if self.unless is not None:
+            points[self.unless(column)] = 0.0
+        return points
 
 
 def _limit(column: Column) -> NDArray[np.float64]:
