@@ -68,7 +68,7 @@ def main() -> None:
     compile_scanner()
     compile_kernels()
     opening, life = list(book.opening(USERS)), list(book.life(USERS, given.events))
-    opened = list(decoded(opening, 8_000, 0))
+    opened = list(decoded(opening, 8_000))
     gc.collect()
     gc.freeze()
 
@@ -76,7 +76,7 @@ def main() -> None:
     print(f"\n{'events a call':>14}{'kernel':>9}{'judging':>9}{'total':>9} an event{'a decision':>13}", end="")
     print(f"{'judging a call':>16}{'decisions':>11}")
     for size in SIZES:
-        some = list(decoded(life[: MOST_CALLS * size], size, 2 * USERS))
+        some = list(decoded(life[: MOST_CALLS * size], size))
         spent = best(load_default(), opened, some)
         each, call = 1e6 / spent.events, 1e6 / spent.calls
         print(f"{size:>14,}{spent.kernel * each:>9.2f}{spent.judging * each:>9.2f}{spent.total * each:>9.2f}", end="")
@@ -84,7 +84,7 @@ def main() -> None:
         print(f"{spent.decided / spent.events:>11.1%}")
 
     print(f"\n{'conditions':>14}{'judging an event':>18}{'times':>7}{'judging a call of 10':>22}{'times':>7}")
-    large, small = list(decoded(life, 8_000, 2 * USERS)), list(decoded(life[: MOST_CALLS * 10], 10, 2 * USERS))
+    large, small = list(decoded(life, 8_000)), list(decoded(life[: MOST_CALLS * 10], 10))
     first: tuple[float, float] | None = None
     for count in CONDITIONS:
         rules = with_conditions(count)
@@ -94,14 +94,12 @@ def main() -> None:
         print(f"{count:>14}{event:>18.3f}{event / first[0]:>7.2f}{call:>22.0f}{call / first[1]:>7.2f}")
 
 
-def decoded(published: Sequence[book.Published], size: int, offset: int) -> Iterator[Events]:
+def decoded(published: Sequence[book.Published], size: int) -> Iterator[Events]:
     """The events in batches of `size`, in the order of time."""
     decoder = Decoder(Money())
-    for start in range(0, len(published), size):
-        events = decoder.decode_many(batches_of(published[start : start + size], size)).events
-        events = events.take(np.argsort(events.offset, kind="stable"))
-        events.offset += offset + start
-        yield events
+    for batch in batches_of(published, size):
+        events = decoder.decode_many(batch).events
+        yield events.take(np.argsort(events.offset, kind="stable"))
 
 
 def with_conditions(count: int) -> Policy:

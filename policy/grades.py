@@ -66,7 +66,7 @@ def announce(grade: int, warming: bool, reasons: list[Reason], row: Row) -> None
     """Change the row's standing and leave the score change's draft."""
     standing = row.standing
     before = int(standing["grade"])
-    previous = number(standing["published_probability"]) if before else None
+    previous = number(float(standing["published_probability"])) if before else None
     if grade != before:
         standing["grade"] = grade
         row.advance("grade_changed")

@@ -80,7 +80,7 @@ def _statement(code: str, en: str, zh: str, evidence: tuple[str, ...]) -> Statem
 
 def number(value: float) -> float:
     """A value as it is published; what is no number is never shown as one."""
-    return round(float(value), DIGITS) if isfinite(value) else 0.0
+    return round(value, DIGITS) if isfinite(value) else 0.0
 
 
 def _percent_template(template: str) -> str:

@@ -168,3 +168,27 @@ def test_a_formula_equals_pythons_arithmetic_or_is_marked(text: str, x: float, y
 def test_any_text_compiles_or_is_refused(text: str) -> None:
     with contextlib.suppress(ExpressionError):
         condition(text, NAMES, CONSTANTS)
+
+
+_CONDITIONS = st.recursive(
+    st.tuples(_TEXTS, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), _TEXTS).map(" ".join),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({' and '.join(parts)})"),
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({' or '.join(parts)})"),
+        inner.map(lambda part: f"(not {part})"),
+    ),
+    max_leaves=5,
+)
+_FEW_VALUES = st.sampled_from([0.0, 1.0, 2.0, 0.5, float("nan")])
+
+
+@given(
+    texts=st.lists(_CONDITIONS, min_size=1, max_size=4), rows=st.lists(st.tuples(_FEW_VALUES, _FEW_VALUES), min_size=1)
+)
+def test_what_is_shared_and_what_is_left_out_changes_no_row(texts: list[str], rows: list[tuple[float, float]]) -> None:
+    shared = _columns(*rows)
+    for text in texts:
+        truth = condition(text, NAMES, CONSTANTS)(shared)
+        together = list(zip(truth.true.tolist(), truth.doubt().tolist(), strict=True))
+        alone = [_holds(text, row)[0] for row in rows]
+        assert [None if bad else true for true, bad in together] == alone
