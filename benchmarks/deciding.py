@@ -97,9 +97,11 @@ def main() -> None:
 def decoded(published: Sequence[book.Published], size: int) -> Iterator[Events]:
     """The events in batches of `size`, in the order of time."""
     decoder = Decoder(Money())
-    for batch in batches_of(published, size):
-        events = decoder.decode_many(batch).events
-        yield events.take(np.argsort(events.offset, kind="stable"))
+    for start in range(0, len(published), size):
+        events = decoder.decode_many(batches_of(published[start : start + size], size)).events
+        events = events.take(np.argsort(events.offset, kind="stable"))
+        events.offset += start
+        yield events
 
 
 def with_conditions(count: int) -> Policy:
