@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import part, signed
 from features.fund import contribute, income_estimate
 from features.ledger import issue, pay, reschedule
 from features.reading_spending import log_deviation, log_mean, ratio
@@ -32,6 +31,7 @@ from messages.columns import (
     PRESENT_INCOME,
     PRESENT_REGION,
 )
+from messages.compiled import part, signed
 from messages.vocabulary import CATEGORIES, VERDICTS, Kind
 
 CASH_LIKE, GIFT_CARDS = CATEGORIES.index("cash_like"), CATEGORIES.index("gift_cards")
@@ -151,7 +151,7 @@ def apply(r: Any, s: Any, e: Any, terms: Any) -> None:
             r.paused_until = e.until
     elif kind == PROVIDENT_FUND:
         contribute(r, time, min(e.amount, U4_MAX), signed(e.months), signed(e.status))
-    elif kind in (BROWSE, LOGIN):
+    elif kind == BROWSE or kind == LOGIN:  # noqa: SIM109 - what stands behind `in` could raise
         _behave(r, e)
     else:
         _administer(r, e)

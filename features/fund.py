@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from features.compiled import part, signed
 from features.record import DAY, FUND_LOG
+from messages.compiled import part, signed
 from messages.vocabulary import FUND_STATUSES
 
 INTERRUPTED, CLOSED = FUND_STATUSES.index("interrupted"), FUND_STATUSES.index("closed")

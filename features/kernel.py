@@ -1,22 +1,29 @@
 """Advancing the records of a batch: the compiled core of the product."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.applying import BILL_ISSUED, apply, arrive, clear_facts, state_facts
 from features.catalogue import WIDTH
-from features.compiled import compiled, part, signed
 from features.lateness import next_timer
 from features.ledger import SCRATCH, settle
 from features.market import Market
-from features.reading import named, read_record
+from features.reading import FEATURE_ROW, named, read_record
+from features.reading_account import market_index
 from features.record import DAY, FEATURE_FIELDS, HOUR, RECORD, SCHEMA_VERSION, TEN_DAYS, TILES_90D
-from features.terms import Terms
+from features.terms import TERMS, Terms
 from features.tiles import turn
 from messages.columns import EVENT
+from messages.compiled import Rows, compiled, part, signed
+from messages.machine_code import begin, finish
+
+#: The modules whose kernels a batch needs, those that take longest to compile first.
+KERNELS = ("features.kernel", "features.reading", "features.packing")
 
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
@@ -125,27 +132,27 @@ def _begin_event(r: Any, s: Any, e: Any, f: Any, out: Any, terms: Any) -> int:
 
 @compiled
 def _advance(
-    records: Any,
-    raw: Any,
-    events: Any,
-    running: Any,
-    waiting: Any,
+    records: Annotated[Any, Rows(RECORD)],
+    raw: Annotated[Any, Rows(np.uint8, 2)],
+    events: Annotated[Any, Rows(EVENT)],
+    running: Annotated[Any, Rows(np.int64)],
+    waiting: Annotated[Any, Rows(np.uint32)],
     final: int,
     start: int,
     m: int,
-    scratch: Any,
-    rows: Any,
-    outs: Any,
-    disposition: Any,
-    constants: Any,
-    regions: Any,
-    indices: Any,
-    forgotten: Any,
-) -> tuple[int, int]:
+    scratch: Annotated[Any, Rows(SCRATCH)],
+    rows: Annotated[Any, Rows(FEATURE_ROW)],
+    outs: Annotated[Any, Rows(_ROW)],
+    disposition: Annotated[Any, Rows(np.uint8)],
+    constants: Annotated[Any, Rows(TERMS)],
+    regions: Annotated[Any, Rows(np.uint64)],
+    indices: Annotated[Any, Rows(np.float64)],
+    forgotten: Annotated[Any, Rows(np.int64)],
+    reached: Annotated[Any, Rows(np.int64)],
+) -> None:
     """Apply `events`, then wake the rows in `waiting`, from step `start` on, until done or no row is left to fill.
 
-    Rows are filled from `m` on. Returns the step and row to go on with. Timers and events share one path, because
-    each further place that reads a record doubles the time to compile.
+    Rows are filled from `m` on. `reached` gets the step and row to go on with.
     """
     s, terms, n = scratch[0], constants[0], len(events)
     for i in range(start, n + len(waiting)):
@@ -159,7 +166,9 @@ def _advance(
             if not timer and not applying:
                 break
             if m == len(outs):
-                return i, m
+                reached[0] = i
+                reached[1] = m
+                return
             f, out = rows[m], outs[m]
             low = signed(0)
             if timer:
@@ -175,14 +184,17 @@ def _advance(
             out.row = row
             m += 1
             settle(r, s)
-            read_record(r, s, f, t, regions, indices)
+            read_record(r, s, f, t)
+            f.market_index = market_index(r, regions, indices)
             _conclude(r, f, out, t, e.event, not timer and e.kind == BILL_ISSUED, terms)
             r.next_timer = next_timer(r, s, max(t, low), terms)
             if out.retire:
-                raw[row][forgotten] = 0
+                for k in range(len(forgotten)):
+                    raw[row, forgotten[k]] = 0
             if not timer:
                 break
-    return n + len(waiting), m
+    reached[0] = n + len(waiting)
+    reached[1] = m
 
 
 class _Rows:
@@ -236,9 +248,10 @@ def advance(
     disposition = np.zeros(len(events), np.uint8)
     rows, scratch = _Rows(len(events) + 64), np.zeros(1, SCRATCH)
     waiting = _waiting(records, events, rows_due)
+    reached = np.zeros(2, np.int64)
     i = m = 0
     while i < len(events) + len(waiting):
-        i, m = _advance(
+        _advance(
             records,
             raw,
             events,
@@ -254,7 +267,9 @@ def advance(
             terms.arrays(),
             *market.arrays,
             _FORGOTTEN,
+            reached,
         )
+        i, m = reached.tolist()
         if i < len(events) + len(waiting):
             rows.grow()
     return _ordered(records, rows.features[:m], rows.out[:m], running, disposition, final)
@@ -297,8 +312,14 @@ def _ordered(
     )
 
 
-def compile_kernels(terms: Terms | None = None) -> None:
-    """Load or compile every kernel of `advance` and `features.reading.read`, before the first batch has to wait."""
-    records, events = np.zeros(1, RECORD), np.zeros(1, EVENT)
-    events["event"] = 1
-    advance(records, events, 0, terms or Terms(), Market(), rows_due=np.zeros(0, np.uint32))
+def begin_compiling() -> list[Future[bytes]]:
+    """Have other processes compile what is not on disk; each future ends with one module's code, or NotCompiled."""
+    for module in KERNELS:
+        import_module(module)
+    return begin(KERNELS)
+
+
+def compile_kernels() -> None:
+    """Have every kernel ready, before the first batch has to wait. Raises NotCompiled."""
+    begin_compiling()
+    finish(KERNELS)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from features.compiled import part, signed
 from features.ledger import used_bills
 from features.record import DAY
 from features.tiles import U4_MAX
+from messages.compiled import part, signed
 
 NINETY_DAYS = 90 * DAY
 

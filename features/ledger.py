@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import part, signed
 from features.record import BILL, BILLS, CATEGORY_COUNT, DAY, UNASSIGNED
 from features.tiles import U2_MAX, U4_MAX
 from messages.columns import FLAG_CARRIES_BALANCE
+from messages.compiled import part, signed
 
 #: Scratch of one reading: what counts as paid for each bill, and what is left over; mixes of categories.
 SCRATCH = np.dtype(

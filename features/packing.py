@@ -10,13 +10,13 @@ from binascii import crc32
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import compiled, signed
 from features.record import RECORD, SCHEMA_VERSION
+from messages.compiled import Rows, compiled, signed
 
 #: A whole record as one opaque item.
 _BYTES = np.dtype((np.void, RECORD.itemsize))
@@ -53,7 +53,11 @@ LAYOUTS: dict[int, np.dtype[np.void]] = {SCHEMA_VERSION: RECORD}
 
 
 @compiled
-def _pack(words: Any, out: Any, ends: Any) -> None:
+def _pack(
+    words: Annotated[Any, Rows(np.uint64, 2)],
+    out: Annotated[Any, Rows(np.uint64)],
+    ends: Annotated[Any, Rows(np.int64)],
+) -> None:
     """Pack each row of `words` (u8[u, w]) into `out` (u8), one after the other; `ends[i]` is where row i ends."""
     width = words.shape[1]
     position = 0
@@ -71,7 +75,11 @@ def _pack(words: Any, out: Any, ends: Any) -> None:
 
 
 @compiled
-def _unpack(packed: Any, ends: Any, words: Any) -> int:
+def _unpack(
+    packed: Annotated[Any, Rows(np.uint64)],
+    ends: Annotated[Any, Rows(np.int64)],
+    words: Annotated[Any, Rows(np.uint64, 2)],
+) -> int:
     """Spread `packed` (u8, row i ends at `ends[i]`) over zeroed `words`; returns the first damaged row, or -1."""
     width = words.shape[1]
     start = 0

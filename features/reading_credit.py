@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from features.compiled import part, signed
 from features.fund import expected_cash_in, income_estimate
 from features.lateness import NINETY_DAYS, days_past_due, unmet, worst_days_past_due
 from features.ledger import EARLY, LEAD_DAYS_MAX, lead_days, used_bills
 from features.reading_spending import ratio
 from features.record import BILLS, DAY, TEN_DAYS, TILES_90D, TILES_DAYS, UNASSIGNED
 from features.tiles import instalments, newest, total
+from messages.compiled import part, signed
 
 RECENCY_WEIGHT, PAID_BILLS = 0.6, 3
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from features.compiled import part, signed
 from features.record import (
     CATEGORY_COUNT,
     DAY,
@@ -20,6 +19,7 @@ from features.record import (
     TILES_DAYS,
     TWO_HOURS,
 )
+from messages.compiled import part, signed
 
 U1_MAX, U2_MAX, U4_MAX = 2**8 - 1, 2**16 - 1, 2**32 - 1
 PERIOD = 30 * DAY
