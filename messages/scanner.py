@@ -12,7 +12,7 @@ from messages.grammar import CELLS, grammar
 from messages.money import Money
 from messages.records import RawRecords
 from messages.scanning import MOST_TOKENS, TOKEN, scan
-from messages.texts import Texts
+from messages.texts import LONGEST_BUFFER, Texts
 from messages.verdict import LARGEST_RECORD
 from messages.vocabulary import CURRENCIES
 from messages.words import PADDING
@@ -82,7 +82,10 @@ def compile_scanner() -> None:
 
 
 def _joined(parts: Sequence[bytes | None], longest: int) -> tuple[bytes, NDArray[np.int64]]:
-    """All `parts` in one padded buffer, and where each begins: i8[n + 1]. Missing and too long ones are left empty."""
+    """All `parts` in one padded buffer, and where each begins: i8[n + 1]. Missing and too long ones are left empty.
+
+    Raises ValueError where they have more bytes together than a place in `Texts` can tell.
+    """
     try:
         lengths = np.fromiter(map(len, parts), np.int64, len(parts))  # type: ignore[arg-type] # None is the exception
     except TypeError:
@@ -91,4 +94,6 @@ def _joined(parts: Sequence[bytes | None], longest: int) -> tuple[bytes, NDArray
         return _joined([part if part and len(part) <= longest else b"" for part in parts], longest)
     starts = np.zeros(len(parts) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
+    if starts[-1] > LONGEST_BUFFER:
+        raise ValueError(f"{len(parts)} records of {starts[-1]} bytes are too much for one call")
     return b"".join([*parts, PADDING]), starts  # type: ignore[list-item] # none of them is None

@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BUFFER, _START = 48, 16
-_MOST_BUFFERS, _LONGEST_BUFFER, _LONGEST = 1 << 64 - _BUFFER, 1 << _BUFFER - _START, 1 << _START
+_MOST_BUFFERS, _LONGEST = 1 << 64 - _BUFFER, 1 << _START
+#: Bytes of a buffer that texts can be told in.
+LONGEST_BUFFER = 1 << _BUFFER - _START
 
 
 class Texts(Sequence[str]):
     """n texts in UTF-8: a word of 64 bits for each says which buffer, from where on, and how many bytes.
 
-    A text keeps its whole buffer in memory. Raises ValueError where a text or buffer is too long for its place.
+    A text keeps its whole buffer in memory.
     """
 
     __slots__ = ("_buffers", "_places")
@@ -24,26 +26,29 @@ class Texts(Sequence[str]):
 
     @staticmethod
     def of(texts: Sequence[str]) -> "Texts":
-        """The same texts, in a buffer of their own unless they are `Texts` already."""
+        """The same texts, in a buffer of their own unless they are `Texts` already.
+
+        Raises ValueError where a text has 64 kB or more.
+        """
         if isinstance(texts, Texts):
             return texts
         encoded = [text.encode() for text in texts]
         lengths = np.fromiter(map(len, encoded), np.uint64, len(encoded))
         ends = np.cumsum(lengths, dtype=np.uint64)
-        if len(encoded) and (int(lengths.max()) >= _LONGEST or int(ends[-1]) >= _LONGEST_BUFFER):
+        if len(encoded) and (int(lengths.max()) >= _LONGEST or int(ends[-1]) > LONGEST_BUFFER):
             raise ValueError("a text or all of them together are too long")
         return Texts((b"".join(encoded),), (ends - lengths) << np.uint64(_START) | lengths)
 
     @staticmethod
     def concatenate(parts: Sequence["Texts"]) -> "Texts":
         """All texts of `parts`, one part after the other."""
-        buffers, places = tuple[bytes, ...](), [np.zeros(0, np.uint64)]
+        if sum(len(part._buffers) for part in parts) > _MOST_BUFFERS:
+            return Texts.of([text for part in parts for text in part])
+        buffers, places = list[bytes](), [np.zeros(0, np.uint64)]
         for part in parts:
             places.append(part._places + np.uint64(len(buffers) << _BUFFER) if buffers else part._places)
             buffers += part._buffers
-        if len(buffers) > _MOST_BUFFERS:
-            raise ValueError(f"texts of at most {_MOST_BUFFERS} buffers may be together, not {len(buffers)}")
-        return Texts(buffers, np.concatenate(places))
+        return Texts(tuple(buffers), np.concatenate(places))
 
     def take(self, indices: NDArray[np.integer]) -> "Texts":
         """The texts at `indices` (integer [k]), in that order."""
@@ -75,7 +80,7 @@ class Texts(Sequence[str]):
         if isinstance(index, slice):
             return Texts(self._buffers, self._places[index])
         place = int(self._places[index])
-        start = place >> _START & _LONGEST_BUFFER - 1
+        start = place >> _START & LONGEST_BUFFER - 1
         return self._buffers[place >> _BUFFER][start : start + (place & _LONGEST - 1)].decode()
 
     def __iter__(self) -> Iterator[str]:

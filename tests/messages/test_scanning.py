@@ -1,24 +1,26 @@
 """What the scanner takes itself, what it leaves to the validators, and its uncompiled twin."""
 
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from messages import grammar as grammar_module
 from messages import scanner as scanner_module
 from messages.columns import Source
 from messages.decoding import DAY_MS
 from messages.examples import EVENTS
-from messages.grammar import CELLS, grammar
-from messages.inputs import USER_TOPICS, UserEvent
+from messages.grammar import CELLS, _fields, grammar
+from messages.inputs import USER_TOPICS, FraudConfirmed, ProfileChanged, UserEvent
 from messages.money import Money
 from messages.records import RawRecords
 from messages.scanner import Scanned, Scanner
 from messages.scanning import MOST_TOKENS, scan
+from messages.structs import derive
 from messages.vocabulary import CURRENCIES
 from tests.messages.payloads import (
     TOPIC_OF,
@@ -203,3 +205,35 @@ def test_the_grammar_has_every_kind_and_field() -> None:
     assert len(tables.kinds) == len(USER_MODELS)
     assert len(tables.fields) == sum(len(model.model_fields) for model in USER_MODELS)
     assert tables.defaults.shape == (len(USER_MODELS), len(CELLS))
+
+
+class Unchecked(UserEvent):
+    """An event with a text of any characters."""
+
+    type: Literal["unchecked"] = "unchecked"
+    note: Annotated[str, Field(min_length=1, max_length=5)]
+
+
+class Unheard(UserEvent):
+    """An event whose null means something else than a missing field."""
+
+    type: Literal["unheard"] = "unheard"
+    seen: bool | None = True
+
+
+@pytest.mark.parametrize("model", [Unchecked, Unheard])
+def test_a_field_of_a_form_that_the_scanner_does_not_know_is_an_error(model: type[UserEvent]) -> None:
+    with pytest.raises(TypeError, match=r"unchecked.note: the scanner does not know|unheard.seen: null is not"):
+        list(_fields(derive(model)))
+
+
+def test_a_rule_that_the_scanner_does_not_know_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grammar_module, "_KNOWN_RULES", {ProfileChanged, FraudConfirmed})
+    with pytest.raises(TypeError, match="BillIssued: the scanner does not know its rule"):
+        grammar.__wrapped__()
+
+
+def test_more_bytes_than_places_can_tell_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner_module, "LONGEST_BUFFER", 100)
+    with pytest.raises(ValueError, match="too much for one call"):
+        taken("purchase", event_bytes("purchase"))

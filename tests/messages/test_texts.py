@@ -59,6 +59,12 @@ def test_a_text_without_a_place_is_refused() -> None:
     assert Texts.of(["x" * 65_535])[0] == "x" * 65_535
 
 
+def test_texts_of_more_buffers_than_places_can_tell_get_one_of_their_own() -> None:
+    parts = [Texts.of([str(i)]) for i in range(65_537)]
+    assert Texts.concatenate(parts) == [str(i) for i in range(65_537)]
+    assert Texts.concatenate(parts[1:])[65_535] == "65536"
+
+
 def test_an_index_outside_is_an_error() -> None:
     with pytest.raises(IndexError):
         Texts.of(["a"])[1]
