@@ -1,7 +1,7 @@
 # Duewatch. `make` alone lists the targets; nothing but make and Python 3.11, 3.12 or 3.13 is needed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test fuzz verify-book check contracts dashboards secrets lock python-version clean
+.PHONY: help setup demo test fuzz verify-book check bench bench-quick contracts dashboards secrets lock python-version clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -53,6 +53,12 @@ check: $(VENV)/.development ## Formatting, lint, types and the direction of impo
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+bench: $(VENV)/.benchmark ## Measure everything that is claimed, beside what one could take instead (ARGS="standard": a part)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.benchmark ## The standard job only, in less than five minutes
+	@$(BIN)/python -m benchmarks standard --quick $(ARGS)
+
 dashboards: $(VENV)/.demo ## Write grafana/dashboards from the metrics in telemetry/
 	@$(BIN)/python -m grafana.generate
 
@@ -88,6 +94,11 @@ $(VENV)/.development: requirements/development.txt $(VENV)/.demo
 	@$(INSTALL) --requirement requirements/development.txt
 	@touch $@
 
+$(VENV)/.benchmark: requirements/benchmark.txt $(VENV)/.demo
+	@echo "Installing the engines to compare with into $(VENV)"
+	@$(INSTALL) --requirement requirements/benchmark.txt
+	@touch $@
+
 # One file builds on the other, so that a package has the same version in all of them.
 LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -100,3 +111,6 @@ lock: $(VENV)/.development ## Renew requirements/*.txt from pyproject.toml
 		--constraint requirements/development.txt --output-file requirements/demo.txt
 	@$(LOCK) pyproject.toml --constraint requirements/development.txt --output-file requirements/production.txt
 	@$(LOCK) requirements/build.in --constraint requirements/development.txt --output-file requirements/build.txt
+	@$(LOCK) pyproject.toml requirements/build.in --extra embedded --extra benchmark \
+		--constraint requirements/development.txt --override requirements/benchmark-overrides.in \
+		--output-file requirements/benchmark.txt

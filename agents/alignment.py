@@ -26,7 +26,6 @@ class Chunk:
     keys: NDArray[np.int64]
     refused: Sequence[Refusal]
     end: int  # one past the last offset
-    arrived_ms: int  # when the broker got its first record; 0 where unknown
     acknowledge: Callable[[], None]
     fetched_ms: int  # when the response came that held them
     taken: int = 0  # events already cut
@@ -40,7 +39,6 @@ class Batch:
     events: Events
     refused: list[Refusal]
     positions: dict[str, int]  # next offset by topic
-    arrived_ms: int
     acknowledgements: list[Callable[[], None]] = field(default_factory=list)
 
     def acknowledge(self) -> None:
@@ -51,16 +49,15 @@ class Batch:
     def halves(self) -> tuple["Batch", "Batch"]:
         """Two batches that together do what this one does; it has at least two events."""
         middle = len(self.events) // 2
-        order = np.arange(len(self.events))
-        earlier, later = self.events.take(order[:middle]), self.events.take(order[middle:])
+        earlier, later = self.events.slice(0, middle), self.events.slice(middle, len(self.events))
         positions = dict(self.positions)
         for i, source in enumerate(later.sources):
             offsets = later.offset[later.source == i]
             if len(offsets):
                 positions[source.topic] = int(offsets.min())
         return (
-            Batch(earlier, self.refused, positions, self.arrived_ms),
-            Batch(later, [], self.positions, self.arrived_ms, self.acknowledgements),
+            Batch(earlier, self.refused, positions),
+            Batch(later, [], self.positions, self.acknowledgements),
         )
 
 
@@ -78,7 +75,6 @@ class Lane:
         events: Events,
         refused: Sequence[Refusal],
         end: int,
-        arrived_ms: int,
         acknowledge: Callable[[], None],
         fetched_ms: int = 0,
     ) -> None:
@@ -86,7 +82,7 @@ class Lane:
         times = events.columns["time"]
         keys = np.maximum.accumulate(np.maximum(times, self._latest)) if len(events) else times
         self._latest = int(keys[-1]) if len(events) else self._latest
-        self._chunks.append(Chunk(events, keys, refused, end, arrived_ms, acknowledge, fetched_ms))
+        self._chunks.append(Chunk(events, keys, refused, end, acknowledge, fetched_ms))
         self.waiting += len(events)
         self.end = end
 
@@ -95,16 +91,34 @@ class Lane:
         """Greatest event time handed over so far, seconds; 0 before the first."""
         return self._latest
 
-    def keys(self, most: int) -> NDArray[np.int64]:
-        """Sort keys of the first `most` waiting events, ascending, and when each was fetched: i8[2, n]."""
-        parts, found = [np.zeros((2, 0), np.int64)], 0
+    def keys(self, count: int) -> NDArray[np.int64]:
+        """Sort keys of the first `count` waiting events, ascending."""
+        parts, found = list[NDArray[np.int64]](), 0
         for chunk in self._chunks:
-            waiting = chunk.keys[chunk.taken :]
-            parts.append(np.stack([waiting, np.full(len(waiting), chunk.fetched_ms)]))
-            found += len(waiting)
-            if found >= most:
+            if found >= count:
                 break
-        return np.concatenate(parts, axis=1)[:, :most]
+            parts.append(chunk.keys[chunk.taken : chunk.taken + count - found])
+            found += len(parts[-1])
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def first_beyond(self, bound: Callable[[int], int], most: int) -> tuple[int, int, int] | None:
+        """The first of at most `most` waiting events that is newer than `bound(fetched_ms)` of its hand-over.
+
+        Returns how many lie before it, its key, and when it was fetched; None where there is none.
+        """
+        before = 0
+        for chunk in self._chunks:
+            if before >= most:
+                break
+            sure = int(np.searchsorted(chunk.keys[chunk.taken :], bound(chunk.fetched_ms), side="right"))
+            before += sure
+            if chunk.taken + sure < len(chunk.keys):
+                return before, int(chunk.keys[chunk.taken + sure]), chunk.fetched_ms
+        return None
+
+    def older(self, key: int, most: int, *, same: bool) -> int:
+        """How many of the first `most` waiting events are older than `key`, or as old where `same`."""
+        return int(np.searchsorted(self.keys(most), key, side="right" if same else "left"))
 
     def cut(self, count: int, batch: Batch, pieces: list[Events]) -> int:
         """Move the first `count` events, and the refused records up to the next event, into `batch`.
@@ -116,11 +130,9 @@ class Lane:
             chunk = self._chunks[0]
             more = min(count, len(chunk.events) - chunk.taken)
             if more:
-                pieces.append(_slice(chunk.events, chunk.taken, chunk.taken + more))
+                pieces.append(chunk.events.slice(chunk.taken, chunk.taken + more))
                 chunk.taken += more
                 count -= more
-                if batch.arrived_ms == 0 or 0 < chunk.arrived_ms < batch.arrived_ms:
-                    batch.arrived_ms = chunk.arrived_ms
             whole = chunk.taken == len(chunk.events)
             position = chunk.end if whole else int(chunk.events.offset[chunk.taken])
             while chunk.refusals_taken < len(chunk.refused) and (
@@ -147,36 +159,61 @@ def cut_batch(
     that were fetched since, the topic vouches only for those up to the newest one in its lane. Events of one topic keep
     their order of offsets; between topics the event time decides, then the order of `lanes`.
     """
-    behind = [topic for topic in lanes if unread(topic)]
-    holding = [topic for topic in behind if not lanes[topic].waiting]
-    keys = [lane.keys(0 if holding else most) for lane in lanes.values()]
-    merged, fetched = np.concatenate(keys, axis=1)
-    vouched = np.ones(len(merged), np.bool_)
-    for topic, lane in lanes.items():
-        newest = lane.latest if lane.waiting else 0
-        sure = (merged <= newest) | (fetched < (0 if topic in behind else seen_ms(topic)))
-        if not sure.all() and topic not in behind:
-            holding.append(topic)
-        vouched &= sure
-    lane_of = np.repeat(np.arange(len(keys)), [k.shape[1] for k in keys])
-    order = np.argsort(merged, kind="stable")
-    order = order[: int(np.argmin(np.append(vouched[order], False)))][:most]  # nothing overtakes what has to wait
-    counts = np.bincount(lane_of[order], minlength=len(keys))
+    vouchers = [
+        _Voucher(topic, lane.latest if lane.waiting else 0, 0 if unread(topic) else seen_ms(topic))
+        for topic, lane in lanes.items()
+    ]
+    counts, holding = _certain(list(lanes.values()), vouchers, most)
+    keys = [lane.keys(count) for lane, count in zip(lanes.values(), counts, strict=True) if count]
+    order = np.arange(len(keys[0]) if len(keys) == 1 else 0)
+    if len(keys) > 1:
+        order = np.argsort(np.concatenate(keys), kind="stable")
+        if len(order) > most:
+            order = order[:most]
+            lane_of = np.repeat(np.flatnonzero(counts), [len(part) for part in keys])
+            counts = np.bincount(lane_of[order], minlength=len(counts)).tolist()
+            order = np.searchsorted(np.sort(order), order)  # without those that were not chosen
 
-    batch, pieces = Batch(Events.empty(), [], {}, 0), list[Events]()
-    for (topic, lane), count in zip(lanes.items(), counts.tolist(), strict=True):
+    batch, pieces = Batch(Events.empty(), [], {}), list[Events]()
+    for (topic, lane), count in zip(lanes.items(), counts, strict=True):
         refused, finished = len(batch.refused), len(batch.acknowledgements)
         position = lane.cut(count, batch, pieces)
         if count or len(batch.refused) > refused or len(batch.acknowledgements) > finished:
             batch.positions[topic] = position
     if not batch.positions:
-        return None, holding if any(lane.waiting for lane in lanes.values()) else []
-    if pieces:  # they lie lane by lane, as `merged` does, without what was not chosen
-        batch.events = Events.concatenate(pieces).take(np.searchsorted(np.sort(order), order))
+        return None, holding
+    if pieces:
+        events = Events.concatenate(pieces)
+        batch.events = events if len(keys) == 1 else events.take(order)
     return batch, []
 
 
-def _slice(events: Events, start: int, stop: int) -> Events:
-    if start == 0 and stop == len(events):
-        return events
-    return events.take(np.arange(start, stop))
+@dataclass(frozen=True, slots=True)
+class _Voucher:
+    """For which events a topic vouches: those up to `newest` (s), and those that were fetched before `seen_ms`."""
+
+    topic: str
+    newest: int
+    seen_ms: int
+
+
+def _certain(lanes: Sequence[Lane], vouchers: Sequence[_Voucher], most: int) -> tuple[list[int], list[str]]:
+    """By lane, how many events come before the first for which some topic does not vouch; and those topics."""
+
+    def bound(fetched_ms: int) -> int:
+        return min((voucher.newest for voucher in vouchers if voucher.seen_ms <= fetched_ms), default=FOREVER)
+
+    first: tuple[int, int, int] | None = None  # key, lane, when fetched
+    counts = [min(lane.waiting, most) for lane in lanes]
+    for number, lane in enumerate(lanes):
+        found = lane.first_beyond(bound, most) if lane.waiting else None
+        if found is not None:
+            counts[number] = min(found[0], most)
+            first = min(first or (FOREVER, 0, 0), (found[1], number, found[2]))
+    if first is None:
+        return counts, []
+    key, edge, fetched_ms = first
+    for number, lane in enumerate(lanes):
+        if counts[number] and number != edge:
+            counts[number] = lane.older(key, counts[number], same=number < edge)
+    return counts, [v.topic for v in vouchers if v.seen_ms <= fetched_ms and v.newest < key]

@@ -51,12 +51,12 @@ class Chain:
         self._looked_at = None
         return start, self.next
 
-    @property
-    def unread(self) -> int:
-        """Records that are not handed over yet, at least 1 while that is unknown.
+    def unread(self, taken: int) -> int:
+        """Records that the owner, who has all up to `taken`, does not have yet; at least 1 while that is unknown.
 
-        Markers may be among them until the next fetch.
+        Those that were handed over and are still on their way to it are among them, and until the next fetch also
+        offsets that turn out to have no record.
         """
         if self.end is None:
             return 1
-        return max(0, self.end - max(self.next, self.reached))
+        return max(0, self.end - max(self.next, self.reached)) + max(0, self.next - taken)

@@ -37,8 +37,8 @@ class Feed(Protocol):
         """Hand over nothing any more."""
         ...
 
-    def unread(self, topic: str, partition: int) -> int:
-        """Records of the log that are not handed over yet."""
+    def unread(self, topic: str, partition: int, taken: int) -> int:
+        """Records of the log that an owner who has all up to offset `taken` does not have yet."""
         ...
 
     def seen_ms(self, topic: str, partition: int) -> int:
@@ -48,6 +48,19 @@ class Feed(Protocol):
     def nudge(self) -> None:
         """There is room again."""
         ...
+
+
+class Countdown:
+    """Calls `done` at the last of so many calls."""
+
+    def __init__(self, calls: int, done: Callable[[], None]) -> None:
+        self._left, self._done = calls, done
+
+    def __call__(self) -> None:
+        """One more is finished."""
+        self._left -= 1
+        if self._left == 0:
+            self._done()
 
 
 class Inbox:
@@ -80,9 +93,8 @@ class Inbox:
 
     def add(self, batch: RecordBatch, decoded: Decoded, acknowledge: Callable[[], None]) -> None:
         """Append a decoded hand-over to its lane."""
-        arrived_ms = max(0, batch.records[0].timestamp or 0)
         lane = self._lanes[batch.topic]
-        lane.add(decoded.events, decoded.refused, batch.end, arrived_ms, acknowledge, batch.fetched_ms)
+        lane.add(decoded.events, decoded.refused, batch.end, acknowledge, batch.fetched_ms)
         self._news.set()
 
     def wants(self, topic: str) -> bool:
@@ -132,7 +144,7 @@ class Inbox:
         return batch
 
     def _unread(self, topic: str) -> int:
-        return self._feed.unread(topic, self._partition)
+        return self._feed.unread(topic, self._partition, self._lanes[topic].end)
 
     def _seen_ms(self, topic: str) -> int:
         return self._feed.seen_ms(topic, self._partition)

@@ -23,6 +23,7 @@ from agents.ports import Decoder
 from agents.reading import read_whole, topic_partitions
 from messages.columns import Events, Source
 from messages.journal import JOURNAL, JournalEntry, journal_entry
+from messages.records import RawRecords
 from store.contract import TopicPosition
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def decoded_batch(entry: JournalEntry, records: Mapping[str, Sequence[Any]], dec
     for index, piece in enumerate(entry.topics):
         if records.get(piece.topic):
             source = Source(piece.topic, entry.partition, piece.epoch)
-            events = decoder.decode(source, records[piece.topic]).events
+            events = decoder.decode(source, RawRecords.of(records[piece.topic])).events
         else:
             events = Events.empty()
         if len(events) != np.count_nonzero(taken == index):
@@ -80,7 +81,7 @@ def decoded_batch(entry: JournalEntry, records: Mapping[str, Sequence[Any]], dec
     # Events lie topic by topic; in each topic they are in their order.
     places = np.argsort(np.argsort(taken, kind="stable"), kind="stable")
     positions = {piece.topic: piece.end for piece in entry.topics}
-    return Batch(Events.concatenate(parts).take(places), [], positions, 0)
+    return Batch(Events.concatenate(parts).take(places), [], positions)
 
 
 class KafkaJournal:

@@ -1,6 +1,6 @@
 """What the agents tell the outside about their work; `telemetry` implements it, tests may stay silent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -31,8 +31,8 @@ class Meters(Protocol):
         """What a committed batch decided, as `decisions` counts it (`Outcome.counts`)."""
         ...
 
-    def answered(self, seconds: float) -> None:
-        """Seconds from a batch's oldest record reaching the broker to its decisions being published."""
+    def answered(self, seconds: Sequence[float]) -> None:
+        """For each decision, seconds from its event's record to the broker's confirmation of the decision."""
         ...
 
     def refused(self, topic: str, error: str) -> None:
@@ -97,7 +97,7 @@ class SilentMeters:
     def counted(self, counts: Mapping[Any, Any]) -> None:
         """Do nothing."""
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, seconds: Sequence[float]) -> None:
         """Do nothing."""
 
     def refused(self, topic: str, error: str) -> None:

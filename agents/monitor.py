@@ -20,7 +20,7 @@ from faust.transport import drivers
 from agents.partition import Partition
 from agents.ports import Deps
 from agents.starts import Logs
-from agents.transport import SCHEME, RecordBatch, RecordBatches
+from agents.transport import SCHEME, HandOver, RecordBatches
 from messages.inputs import USER_TOPICS
 
 log = logging.getLogger(__name__)
@@ -140,11 +140,11 @@ class Monitor:
 
     def deliver(self, event: Any) -> None:
         """Pass one hand-over to its partition; never raises."""
-        batch: RecordBatch = event.value
-        partition = self._partitions.get(batch.partition)
+        hand_over: HandOver = event.value
+        partition = self._partitions.get(hand_over.partition)
         try:
             if partition is not None:
-                partition.deliver(batch, event.ack)
+                partition.deliver(hand_over.batches, event.ack)
         except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
 

@@ -11,11 +11,12 @@ import numpy as np
 from aiokafka.errors import KafkaError
 
 from agents.alignment import Batch
-from agents.inbox import Feed, Inbox
+from agents.inbox import Countdown, Feed, Inbox
 from agents.journal import JournalBroken, decoded_batch, lost_entries
 from agents.patience import Backoff, until_stored
 from agents.ports import Deps, InForce
 from agents.starts import LogFacts, starting_offsets
+from agents.timers import Timers
 from agents.transport import RecordBatch, Revoked
 from messages.columns import Events, Source
 from messages.inputs import USER_TOPICS
@@ -53,6 +54,7 @@ class Partition:
         self._deps, self._feed, self._logs = deps, feed, logs
         self._fail = fail
         self._view = deps.store.partition(number)
+        self._timers = Timers(self._view)
         self._residents = deps.residents(self._view, deps.resident_records)
         self._inbox = Inbox(number, feed, deps.meters, deps.batch_size)
         self._sources: dict[str, Source] = {}
@@ -97,15 +99,17 @@ class Partition:
         """The transport has looked again at what is unread."""
         self._inbox.progressed()
 
-    def deliver(self, batch: RecordBatch, acknowledge: Callable[[], None]) -> None:
-        """Take in a hand-over of the transport; one that was meant for an earlier start is dropped.
+    def deliver(self, batches: Sequence[RecordBatch], acknowledge: Callable[[], None]) -> None:
+        """Take in a hand-over of the transport; batches that were meant for an earlier start are dropped.
 
         Raises TooManyRefused.
         """
-        if self._inbox.expects(batch):
+        expected = [batch for batch in batches if self._inbox.expects(batch)]
+        finish = Countdown(len(expected), acknowledge)
+        for batch in expected:
             decoded = self._deps.decoder.decode(self._sources[batch.topic], batch.records)
-            self._deps.refusals.check(batch.topic, [record.offset for record in batch.records], decoded.refused)
-            self._inbox.add(batch, decoded, acknowledge)
+            self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
+            self._inbox.add(batch, decoded, finish)
             self._deps.meters.fetched(batch.topic, len(batch.records))
 
     # --- the life
@@ -113,11 +117,11 @@ class Partition:
     async def _own(self) -> None:
         await self._deps.broadcasts.read()
         opened = await self._stored(self._view.open)
+        self._timers.forget()
         self._limits, self._unsure = (), False
         self._held = _Held(opened.header, dict(opened.position), dict(opened.position))
         self._journal = opened.header.journal
-        await self._publish(opened.outbox)
-        await self._project(opened.outbox)
+        await self._hand_out(opened.outbox)
         await self._restore()
         await self._begin()
         self._deps.health.starting.discard(self.number)
@@ -175,7 +179,7 @@ class Partition:
         self._held.position = {piece.topic: TopicPosition(piece.begin, piece.epoch) for piece in entry.topics}
         batch = decoded_batch(entry, records, self._deps.decoder)
         until = self._reach(batch.events, entry.clock, in_force)
-        due = await self._stored(lambda: self._view.due(until, _ALL))
+        due = await self._stored(lambda: self._timers.due(until, _ALL))
         await self._decide(batch, entry.clock, due, in_force, entry)
 
     async def _begin(self) -> None:
@@ -210,17 +214,18 @@ class Partition:
         return self._deps.clock_ms() if self._deps.time_mode == "clock" and self._inbox.caught_up else 0
 
     async def _tick(self) -> None:
-        """Timers without events: only the clock moves. In event time this only shows whether the store is there."""
+        """Timers without events: only the clock moves."""
         clock = self._clock()
         until = self._reach(Events.empty(), clock, self._deps.broadcasts.in_force())
-        if await self._stored(lambda: self._view.due(until, 1)) and clock:
-            await self._apply(Batch(Events.empty(), [], {}, 0), clock)
+        self._timers.forget()  # ask at any rate: it shows whether the store is there
+        if await self._stored(lambda: self._timers.due(until, 1)) and clock:
+            await self._apply(Batch(Events.empty(), [], {}), clock)
 
     async def _apply(self, batch: Batch, clock: int) -> None:
         """Decide and commit `batch`; in parts where more timers come due within it than fit into one commit."""
         most, in_force = self._deps.batch_size, self._deps.broadcasts.in_force()
         until = self._reach(batch.events, clock, in_force)
-        due = await self._stored(lambda: self._view.due(until, most + 1))
+        due = await self._stored(lambda: self._timers.due(until, most + 1))
         if len(due) <= most:
             await self._decide(batch, clock, due, in_force)
         elif len(batch.events) > 1:
@@ -228,7 +233,7 @@ class Partition:
                 await self._apply(half, clock if half.positions is batch.positions else 0)
         else:
             await self._fire_until(until, in_force)
-            await self._decide(batch, clock, await self._stored(lambda: self._view.due(until, most)), in_force)
+            await self._decide(batch, clock, await self._stored(lambda: self._timers.due(until, most)), in_force)
 
     async def _fire_until(self, until: int, in_force: InForce) -> None:
         """Fire timers in their order, as many at once as fit, before the one event that makes them all due."""
@@ -237,18 +242,18 @@ class Partition:
             low, high = 0, until
             while low < high:  # the last second up to which they fit
                 middle = (low + high + 1) // 2
-                fits = len(await self._stored(lambda: self._view.due(middle, most + 1))) <= most  # noqa: B023
+                fits = len(await self._stored(lambda: self._timers.due(middle, most + 1))) <= most  # noqa: B023
                 low, high = (middle, high) if fits else (low, middle - 1)
             if low == until:
                 return
-            due = await self._stored(lambda: self._view.due(low, most))  # noqa: B023
+            due = await self._stored(lambda: self._timers.due(low, most))  # noqa: B023
             if not due:  # more than fit in a single second
                 low += 1
-                due = await self._stored(lambda: self._view.due(low, _ALL))  # noqa: B023
+                due = await self._stored(lambda: self._timers.due(low, _ALL))  # noqa: B023
             lateness = in_force.policy.terms.allowed_lateness
             for start in range(0, len(due), most):
                 part = due[start : start + most]
-                await self._decide(Batch(Events.empty(), [], {}, 0), (low + lateness) * 1000, part, in_force)
+                await self._decide(Batch(Events.empty(), [], {}), (low + lateness) * 1000, part, in_force)
 
     def _reach(self, events: Events, clock: int, in_force: InForce) -> int:
         """The watermark after `events`, seconds: timers up to there come due."""
@@ -269,7 +274,7 @@ class Partition:
         deps.reached("decided")
 
         touched, retired = outcome.touched, np.asarray(outcome.retired, np.uint32)
-        names = self._residents.users_of(touched)
+        names, next_timers = self._residents.users_of(touched), records["next_timer"][touched].tolist()
         header = Header(
             watermark=outcome.watermark,
             clock=clock,
@@ -284,16 +289,17 @@ class Partition:
         commit = Commit(
             header=header,
             position=position,
-            timers=dict(zip(names, records["next_timer"][touched].tolist(), strict=True)),
+            timers=dict(zip(names, next_timers, strict=True)),
             records=self._residents.packed(touched),
             retired=self._residents.users_of(retired),
             outbox=(entry, *outcome.decisions),
         )
         await self._commit(commit)
+        self._timers.set(next_timers)
         self._residents.forget(retired)
         deps.reached("committed")
         seconds = asyncio.get_running_loop().time() - begun
-        offset = await self._publish(commit.outbox)
+        offset = await self._hand_out(commit.outbox)
         if repeated is None:  # a repeated entry lies behind others that are still to be repeated
             self._journal = offset
         deps.reached("published")
@@ -301,9 +307,8 @@ class Partition:
         duplicates = int(np.count_nonzero(outcome.disposition == 0))
         deps.meters.committed(len(events), duplicates, len(due), seconds)
         deps.meters.counted(outcome.counts)
-        await self._project(commit.outbox)
-        if batch.arrived_ms > 0:
-            deps.meters.answered(max(0, deps.clock_ms() - batch.arrived_ms) / 1000)
+        arrived = events.arrived[outcome.caused[outcome.caused >= 0]]
+        deps.meters.answered(((deps.clock_ms() - arrived[arrived > 0]) / 1000).tolist())
         batch.acknowledge()
         deps.reached("acknowledged")
 
@@ -315,8 +320,8 @@ class Partition:
         versions = (header.policy, header.market, header.model)
         return journal_message(self.number, header.commits, header.clock, header.watermark, versions, ranges, events)
 
-    async def _publish(self, outbox: Sequence[Message]) -> int:
-        """Publish the outbox of a commit, its journal entry first: no decision is seen that could be decided otherwise.
+    async def _hand_out(self, outbox: Sequence[Message]) -> int:
+        """Publish and project what a commit decided, its journal entry first: nothing is seen that could change again.
 
         Were both sent at once, a decision might get through and the entry be lost, and then the store its commit.
         Returns the offset of the entry.
@@ -325,16 +330,20 @@ class Partition:
         for entry in (message for message in outbox if message.topic == JOURNAL):
             offset = await self._deps.publisher.record(entry, self.number)
             self._deps.reached("journaled")
-        await self._deps.publisher.publish([message for message in outbox if message.topic != JOURNAL])
+        decisions = [message for message in outbox if message.topic != JOURNAL]
+        views = limit_views(decisions)
+        if views or self._unsure:
+            await asyncio.gather(self._deps.publisher.publish(decisions, self.number), self._project(views))
+        else:
+            await self._deps.publisher.publish(decisions, self.number)
         return offset
 
-    async def _project(self, outbox: Sequence[Message]) -> None:
-        """Write the limits that the adjustments of `outbox` set; before them, where need be, those written last.
+    async def _project(self, views: Sequence[LimitView]) -> None:
+        """Write these limits; before them, where need be, those written last.
 
         A Redis that lost its tail may have kept a commit and forgotten the limits that were written after it. Those of
         earlier commits it has: they were written before the newest commit was made.
         """
-        views = limit_views(outbox)
         wanted = [*self._limits, *views] if self._unsure else views
         self._unsure = False
         if wanted:

@@ -13,9 +13,10 @@ from agents.meters import Meters, SilentMeters
 from agents.publishing import Publisher
 from agents.refusals import DeadLetterLimit
 from messages.columns import Events, Source
-from messages.decoding import Decoded, RawRecord
+from messages.decoding import Decoded
 from messages.journal import JournalEntry
 from messages.message import Message
+from messages.records import RawRecords
 from messages.verdict import Refusal
 from store.contract import PartitionStore, Store
 
@@ -23,7 +24,7 @@ from store.contract import PartitionStore, Store
 class Decoder(Protocol):
     """`messages.decoding.Decoder`."""
 
-    def decode(self, source: Source, records: Sequence[RawRecord]) -> Decoded:
+    def decode(self, source: Source, records: RawRecords) -> Decoded:
         """Columns of the acceptable events, and the refused records."""
         ...
 
@@ -135,6 +136,11 @@ class Outcome(Protocol):
     @property
     def decisions(self) -> Sequence[Message]:
         """What to publish, in order."""
+        ...
+
+    @property
+    def caused(self) -> NDArray[np.int32]:
+        """By decision, the index of the event that led to it; -1 for a timer."""
         ...
 
     @property

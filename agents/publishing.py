@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiokafka
@@ -14,11 +15,14 @@ from agents.health import Health
 from agents.meters import Meters
 from agents.patience import Backoff
 from messages.message import Message
+from messages.topics import CO_PARTITIONED
 
 log = logging.getLogger(__name__)
 
 #: How often the broker is asked whether it is there, and how long it may take to answer, seconds.
 PROBE_SECONDS, PROBE_TIMEOUT = 2.0, 5.0
+#: Most bytes that go to a broker as one batch, well below what it takes at once; and what a record's frame may add.
+PARCEL_BYTES, FRAME_BYTES = 256 * 1024, 64
 #: Seconds after which messages that are not confirmed count as late.
 LATE_SECONDS = 5.0
 #: Seconds that what is under way gets at the end: the outbox has it, so the next owner publishes it anyway.
@@ -36,13 +40,30 @@ class Publisher(Protocol):
         """Deliver what is under way and disconnect."""
         ...
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Return once all of them are delivered, in order."""
+    async def publish(self, messages: Sequence[Message], partition: int | None = None) -> None:
+        """Return once all of them are delivered, those of a topic in order.
+
+        Decisions go to `partition` of their topic, which is that of the events that led to them; others by their key.
+        """
         ...
 
     async def record(self, entry: Message, partition: int) -> int:
         """Deliver a journal entry to this partition of its topic; returns an offset that is not after it."""
         ...
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """Messages of one topic that are sent as one batch to a partition; or a single one, which may be of any size.
+
+    Without a partition the key of the single one decides.
+    """
+
+    topic: str
+    partition: int | None
+    messages: list[Message]
+    is_batch: bool
+    size: int = 0
 
 
 class KafkaPublisher:
@@ -73,17 +94,22 @@ class KafkaPublisher:
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._producer.stop()
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], partition: int | None = None) -> None:
         """Return once all of them are delivered.
 
-        After a failure everything from the first undelivered message on is sent again, so that what a key's consumer
+        After a failure everything from the first undelivered parcel on is sent again, so that what a key's consumer
         sees last is what was decided last. Raises MessageSizeTooLargeError, which no further attempt would cure.
         """
-        backoff, waiting = Backoff(), messages
+        if not messages:
+            return
+        backoff, waiting = Backoff(), _parcels(messages, partition)
         with self._noting_lateness():
             while waiting:
                 delivered = await self._deliver(waiting)
-                for topic, count in Counter(message.topic for message in waiting[:delivered]).items():
+                counts: Counter[str] = Counter()
+                for parcel in waiting[:delivered]:
+                    counts[parcel.topic] += len(parcel.messages)
+                for topic, count in counts.items():
                     self._meters.published(topic, count)
                 waiting = waiting[delivered:]
                 if waiting:
@@ -118,7 +144,7 @@ class KafkaPublisher:
         backoff = Backoff()
         async with self._connecting:
             while self._producer is None or self._producer._sender.sender_task.done():
-                producer = aiokafka.AIOKafkaProducer(**self._options, acks="all", linger_ms=1)
+                producer = aiokafka.AIOKafkaProducer(**self._options, acks="all", max_batch_size=PARCEL_BYTES)
                 try:
                     await producer.start()
                 except KafkaError as error:
@@ -161,17 +187,13 @@ class KafkaPublisher:
                 log.warning("a broker answers again" if answered else "no broker answers")
             self._health.broker_reachable = answered
 
-    async def _deliver(self, messages: Sequence[Message]) -> int:
-        """How many of the messages, from the first on, the broker has."""
+    async def _deliver(self, parcels: Sequence[_Parcel]) -> int:
+        """How many of the parcels, from the first on, the broker has."""
         sent: list[Any] = []
         failure: BaseException | None = None
         try:
-            for message in messages:
-                sent.append(  # noqa: PERF401 - what was sent before a failure must be known
-                    await self._producer.send(
-                        message.topic, message.value, key=message.key, headers=list(message.headers)
-                    )
-                )
+            for parcel in parcels:
+                sent.append(await self._send(parcel))  # noqa: PERF401 - what was sent before a failure must be known
         except KafkaError as error:
             failure = error
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
@@ -183,4 +205,45 @@ class KafkaPublisher:
             if isinstance(outcome, KafkaError):
                 log.warning("not published, trying again: %r", outcome)
                 return number
-        return len(messages)
+        return len(parcels)
+
+    async def _send(self, parcel: _Parcel) -> Any:
+        """Hand a parcel to the client; returns the future of its delivery."""
+        if not parcel.is_batch or parcel.partition is None:
+            (one,) = parcel.messages
+            return await self._producer.send(
+                one.topic, one.value, key=one.key, headers=list(one.headers), partition=parcel.partition
+            )
+        batch = self._producer.create_batch()
+        for message in parcel.messages:
+            batch.append(timestamp=None, key=message.key, value=message.value, headers=list(message.headers))
+        return await self._producer.send_batch(batch, parcel.topic, partition=parcel.partition)
+
+
+def _parcels(messages: Sequence[Message], partition: int | None) -> list[_Parcel]:
+    """The messages in as few parcels as their sizes allow; those of a topic stay in their order.
+
+    One by one, the client would hash each key anew, and keep books about each message.
+    """
+    parcels: list[_Parcel] = []
+    filling: dict[str, _Parcel] = {}
+    for message in messages:
+        topic, size = message.topic, _size(message)
+        target = partition if topic in CO_PARTITIONED else None
+        if target is None or size > PARCEL_BYTES:
+            filling.pop(topic, None)
+            parcels.append(_Parcel(topic, target, [message], is_batch=False))
+            continue
+        parcel = filling.get(topic)
+        if parcel is None or parcel.size + size > PARCEL_BYTES:
+            parcel = filling[topic] = _Parcel(topic, target, [], is_batch=True)
+            parcels.append(parcel)
+        parcel.messages.append(message)
+        parcel.size += size
+    return parcels
+
+
+def _size(message: Message) -> int:
+    """Bytes of the message in a batch, at most."""
+    headers = sum(len(name) + len(value) + FRAME_BYTES for name, value in message.headers)
+    return len(message.value) + len(message.key or b"") + headers + FRAME_BYTES

@@ -34,7 +34,7 @@ class DeadLetterLimit:
         self._share, self._window = share, window
         self._topics: dict[str, _Window] = {}
 
-    def check(self, topic: str, offsets: Sequence[int], refused: Sequence[Refusal]) -> None:
+    def check(self, topic: str, offsets: NDArray[np.int64], refused: Sequence[Refusal]) -> None:
         """Take in records of a hand-over by their ascending `offsets`, of which some were `refused`.
 
         Call it before any of them is decided or becomes a dead letter. Where the hand-over is cut makes no difference.
@@ -68,7 +68,7 @@ class _Window:
         self.examples: dict[str, str] = {}
         self._bad: NDArray[np.bool_] = np.zeros(size, np.bool_)  # oldest first; what was before the first is good
 
-    def add(self, offsets: Sequence[int], refused: Sequence[Refusal]) -> int:
+    def add(self, offsets: NDArray[np.int64], refused: Sequence[Refusal]) -> int:
         """Move on over records; the greatest number of refused ones that any window in between holds."""
         self.seen += len(offsets)
         if not refused and not self.errors:
@@ -78,7 +78,7 @@ class _Window:
             self.examples.clear()
         size = len(self._bad)
         lost = np.array([refusal.offset for refusal in refused], np.int64)
-        line = np.concatenate([self._bad, np.isin(np.asarray(offsets, np.int64), lost)])
+        line = np.concatenate([self._bad, np.isin(offsets, lost)])
         sums = np.concatenate([[0], np.cumsum(line)])
         within = sums[size:] - sums[:-size]
         for refusal in refused:

@@ -1,4 +1,4 @@
-"""A Faust transport that hands over one message per partition's record batch and loses none at rebalances.
+"""A Faust transport that hands over one message per partition and fetch, and loses none at rebalances.
 
 Faust's own consumer awaits every record alone, and books every hole in the offsets as acknowledged. This one chains
 offsets instead: per owned partition it keeps the next offset to hand over, set by an explicit seek when the
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import numpy as np
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust import Schema
@@ -21,12 +22,16 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from agents.chain import Chain, Fetch
+from agents.fetching import NOTHING, Fetched, Look, fetch, wake
+from messages.records import RawRecords
 
 log = logging.getLogger(__name__)
 
 #: Name of the transport in Faust's broker URLs (the entry point in pyproject.toml): `duewatch://host:port`.
 SCHEME = "duewatch"
 
+#: Kafka's number for timestamps that the broker has set.
+LOG_APPEND_TIME = 1
 #: Later than any time in milliseconds.
 FOREVER = 1 << 62
 #: How often, and how long apart in seconds, the end of a log is looked at that seems to be before a stored position.
@@ -45,13 +50,21 @@ class RecordBatch:
     partition: int
     start: int
     end: int
-    records: Sequence[Any]
+    records: RawRecords
     ticket: int
     fetched_ms: int = 0  # when the response that holds them came, by this machine's clock
 
 
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What one fetch brought of all topics of one partition: the value of one message."""
+
+    partition: int
+    batches: Sequence[RecordBatch]
+
+
 class Intake(Protocol):
-    """The side that takes the batches in; `agents.monitor` sets it as `app.intake`."""
+    """The side that takes hand-overs in; `agents.monitor` sets it as `app.intake`."""
 
     @property
     def by_event_time(self) -> bool:
@@ -76,7 +89,7 @@ class Intake(Protocol):
 
 
 class RecordBatches(Schema[Any, Any]):
-    """Passes a message's RecordBatch through, undecoded."""
+    """Passes a message's HandOver through, undecoded."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         """The function that makes an event of a message."""
@@ -161,10 +174,10 @@ class Consumer(driver.Consumer):
         for tp in [tp for tp in self._chains if tp.partition == partition]:
             del self._chains[tp]
 
-    def unread(self, topic: str, partition: int) -> int:
-        """Records of the log that are not handed over yet, as of `seen_ms`; at least 1 while that is unknown."""
+    def unread(self, topic: str, partition: int, taken: int) -> int:
+        """Records of the log that an owner who has all up to `taken` lacks as of `seen_ms`; 1 while that is unknown."""
         chain = self._chains.get(TP(topic, partition))
-        return 0 if chain is None else chain.unread
+        return 0 if chain is None else chain.unread(taken)
 
     def seen_ms(self, topic: str, partition: int) -> int:
         """When the response came that the newest `unread` is from, by this machine's clock.
@@ -196,68 +209,79 @@ class Consumer(driver.Consumer):
         """Nothing: Faust calls this once per assignment, here every partition's owner calls `begin`."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
-        """Hand over what was fetched, one message per partition."""
+        """Hand over what was fetched, one message per partition: what comes together is seen together."""
+        newest = self._tickets
         fetched = await self._fetch(seconds=timeout)
+        looks = {tp: look for tp, look in fetched.looks.items() if self._ticket(tp) <= newest}
         self._announce(fetched)
-        for tp, records in fetched.items():
+        batches: dict[int, list[RecordBatch]] = {}
+        for tp, records in fetched.records.items():
             batch = await self._chain(tp, records)
-            if batch is not None and not self.should_stop:
+            if batch is None:
+                looks.pop(tp, None)  # its position may have been sought meanwhile
+            else:
+                batches.setdefault(tp.partition, []).append(batch)
+        for partition, found in batches.items():
+            tp = TP(found[0].topic, partition)
+            if not self.should_stop:
                 self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
-                yield tp, self._message(tp, batch)
-        self._look_around()
+                yield tp, self._message(tp, HandOver(partition, found))
+        self._look_around(looks)
         self._intake.progressed()
 
-    async def _fetch(self, seconds: float) -> Mapping[TP, Sequence[Any]]:
+    async def _fetch(self, seconds: float) -> Fetched:
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         self._room.clear()
         wanted = self._wanted_now()
         if self.should_stop or not wanted:
             await self.wait(self._room.wait(), timeout=seconds)
-            return {}
+            return NOTHING
         self._wanted = wanted
         try:
-            fetched: Mapping[TP, Sequence[Any]] = await self._getmany(wanted, seconds)
+            fetched: Fetched = await self._thread.call_thread(self._fetch_in_thread, wanted, seconds)
         finally:
             self._wanted = set()
-        return fetched or {}
+        return fetched
+
+    async def _fetch_in_thread(self, wanted: set[TP], seconds: float) -> Fetched:
+        if not self.flow_active:  # a rebalance has begun since this was asked for, and waits for this thread
+            return NOTHING
+        return await fetch(self._thread._ensure_consumer(), wanted, seconds)
 
     def _wanted_now(self) -> set[TP]:
         wants = self._intake.wants
         return {tp for tp in self._chains if tp in self._active_partitions and wants(tp.topic, tp.partition)}
 
     def _join_fetch(self, joining: set[TP]) -> None:
-        """In the consumer's thread: aiokafka filters by this very set each time that its waiter wakes up."""
+        """In the consumer's thread: the fetch filters by this very set each time that it wakes up."""
         wanted = self._wanted
         if wanted:
             wanted |= joining
-            for waiter in list(self._thread._ensure_consumer()._fetcher._fetch_waiters):
-                if not waiter.done():
-                    waiter.set_result(None)
+            wake(self._thread._ensure_consumer())
 
-    def _announce(self, fetched: Mapping[TP, Sequence[Any]]) -> None:
+    def _announce(self, fetched: Fetched) -> None:
         """Say what a fetch holds before any of it is handed over: an owner that got one topic waits for the others."""
-        states = self._states()
-        for tp, records in fetched.items():
-            chain, state = self._chains.get(tp), states.get(tp)
-            if chain is not None and chain.end is not None and records:
-                chain.end = max(chain.end, records[-1].offset + 1)
-            if chain is not None and state is not None:
-                chain.fetched_ms = state.timestamp or 0
+        for tp, records in fetched.records.items():
+            chain, look = self._chains.get(tp), fetched.looks.get(tp)
+            if chain is not None and chain.end is not None:
+                chain.end = max(chain.end, int(records.offsets[-1]) + 1)
+            if chain is not None and look is not None:
+                chain.fetched_ms = look.seen_ms
 
-    async def _chain(self, tp: TP, records: Sequence[Any]) -> RecordBatch | None:
+    async def _chain(self, tp: TP, records: RawRecords) -> RecordBatch | None:
         chain = self._chains.get(tp)
-        if chain is None or not records:
+        if chain is None:
             return None  # its owner will seek
-        first, last = records[0].offset, records[-1].offset
-        fetch = chain.judge(first, last)
-        if not self.flow_active or fetch is Fetch.GAP:
+        first, last = int(records.offsets[0]), int(records.offsets[-1])
+        judged = chain.judge(first, last)
+        if not self.flow_active or judged is Fetch.GAP:
             await self._seek_back(tp, chain.next)
             return None
-        if fetch is Fetch.STALE or (fetch is Fetch.HOLE and not await self._believe(tp, chain, first)):
+        if judged is Fetch.STALE or (judged is Fetch.HOLE and not await self._believe(tp, chain, first)):
             return None
         if first < chain.next:
-            records = [record for record in records if record.offset >= chain.next]
+            records = records.slice(int(np.searchsorted(records.offsets, chain.next)), len(records))
         start, end = chain.hand_over(last)
         return RecordBatch(tp.topic, tp.partition, start, end, records, chain.ticket, chain.fetched_ms)
 
@@ -284,28 +308,23 @@ class Consumer(driver.Consumer):
         self._intake.skipped(tp.topic, first - chain.next, lost=lost)
         return True
 
-    def _look_around(self) -> None:
-        """Between two fetches nothing is in flight: a position is what was handed over, or has no records."""
-        states = self._states()
-        for tp, chain in self._chains.items():
-            state = states.get(tp)
-            if state is not None and state.highwater is not None and state.has_valid_position:
-                chain.end, chain.reached, chain.seen_ms = state.highwater, state.position, state.timestamp
+    def _ticket(self, tp: TP) -> int:
+        chain = self._chains.get(tp)
+        return 0 if chain is None else chain.ticket
 
-    def _states(self) -> dict[TP, Any]:
-        """What aiokafka knows of each partition that has a chain."""
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        assignment = subscription and subscription.assignment
-        if assignment is None:
-            return {}
-        return {tp: assignment.state_value(TopicPartition(*tp)) for tp in self._chains}
+    def _look_around(self, looks: Mapping[TP, Look]) -> None:
+        """Take over looks of partitions of which everything that was fetched by then is handed over."""
+        for tp, look in looks.items():
+            chain = self._chains.get(tp)
+            if chain is not None:
+                chain.end, chain.reached, chain.seen_ms = look.end, look.reached, look.seen_ms
 
-    def _message(self, tp: TP, batch: RecordBatch) -> Any:
-        last = batch.records[-1]
+    def _message(self, tp: TP, hand_over: HandOver) -> Any:
         make: Any = ConsumerMessage
-        seconds = (last.timestamp or 0) / 1000.0
+        first = hand_over.batches[0]
+        seconds = int(first.records.timestamps[-1]) / 1000.0
         return make(
-            batch.topic, batch.partition, last.offset, seconds, last.timestamp_type, (), None, batch, None, 0, 0, tp,
+            tp.topic, tp.partition, first.end - 1, seconds, LOG_APPEND_TIME, (), None, hand_over, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -325,12 +344,14 @@ class Consumer(driver.Consumer):
             return False
         message.acked = True
         self._unacked_messages.discard(message)
-        batch: RecordBatch = message.value
-        chain = self._chains.get(message.tp)
-        if chain is not None and chain.ticket == batch.ticket:
-            self._finished[message.tp] = max(batch.end, self._finished.get(message.tp, 0))
-            self._acked[message.tp] = [batch.end]  # Faust looks here for partitions that have something to commit
-            self._n_acked += 1
+        hand_over: HandOver = message.value
+        for batch in hand_over.batches:
+            tp = TP(batch.topic, batch.partition)
+            chain = self._chains.get(tp)
+            if chain is not None and chain.ticket == batch.ticket:
+                self._finished[tp] = max(batch.end, self._finished.get(tp, 0))
+                self._acked[tp] = [batch.end]  # Faust looks here for partitions that have something to commit
+                self._n_acked += 1
         return True
 
     def _new_offset(self, tp: TP) -> int | None:

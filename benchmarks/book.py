@@ -73,10 +73,10 @@ class _Bill(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 
 
-def opening(users: int, seed: int = 1) -> Iterator[Published]:
-    """Two events for every user: the account with its limit, and the provident fund."""
+def opening(users: int, seed: int = 1, begin_ms: int = BEGIN_MS) -> Iterator[Published]:
+    """Two events for every user within a day: the account with its limit, and the provident fund."""
     for number, user in enumerate(_users(users, seed)):
-        time = BEGIN_MS + number * DAY_MS // users
+        time = begin_ms + number * DAY_MS // users
         yield _published(
             "account_opened", user, number, time, limit=400 * user.usual, currency="CNY",
             monthly_income=user.income, region=f"region-{number % 30}", consents_to_increases=number % 2 == 0,
@@ -84,8 +84,10 @@ def opening(users: int, seed: int = 1) -> Iterator[Published]:
         yield _published("provident_fund", user, number, time, **_contribution(user, number, 24))
 
 
-def life(users: int, events: int, seed: int = 1, days: int = 60) -> Iterator[Published]:
-    """`events` events of the users of `opening`, spread over `days` from the day after it."""
+def life(
+    users: int, events: int, seed: int = 1, days: float = 60.0, begin_ms: int = BEGIN_MS + 2 * DAY_MS
+) -> Iterator[Published]:
+    """`events` events of the users of `opening`, spread evenly over `days` from `begin_ms` on."""
     rng = random.Random(seed)
     book = _users(users, seed)
     kinds = rng.choices(list(MIX), list(MIX.values()), k=events)
@@ -94,7 +96,7 @@ def life(users: int, events: int, seed: int = 1, days: int = 60) -> Iterator[Pub
     fields: dict[str, Any]
     for number, kind in enumerate(kinds):
         user = book[rng.randrange(users)]
-        time = BEGIN_MS + 2 * DAY_MS + int(number * step)
+        time = begin_ms + int(number * step)
         if kind == "repayment" and unpaid:
             bill = unpaid.popleft()
             fields = {"repayment_id": f"r{number}", "amount": bill.amount, "currency": "CNY", "bill_id": bill.name}
@@ -161,5 +163,5 @@ def _contribution(user: _User, number: int, months: int) -> dict[str, Any]:
 
 
 def _published(kind: str, user: _User, number: int, time: int, **fields: Any) -> Published:
-    event = {"type": kind, "event_id": f"e{number}{kind[:2]}", "user_id": user.name, "time": time, **fields}
+    event = {"type": kind, "event_id": f"{time}-{number}{kind[:2]}", "user_id": user.name, "time": time, **fields}
     return Published(TOPICS[kind], user.name.encode(), _encode(event))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +38,16 @@ def decide(
     judged = judge(records, advanced, events, users, policy, model)
     matured = mature(records, advanced, users, model)
 
-    drafts = sorted(judged.drafts + matured.drafts, key=lambda found: found[0])
+    drafts = sorted(judged.drafts + matured.drafts, key=itemgetter(0))
     counts = Counter((draft.topic, draft.label, draft.outcome) for _, draft in drafts)
     if matured.dropped:
         counts["training-examples", "dropped", "schema"] = matured.dropped
     retired = _retired(advanced)
     return Outcome(
-        touched=np.setdiff1d(judged.rows, np.array(retired, np.uint32)),
-        retired=retired,
-        decisions=[seal(draft, index, advanced, events, users, policy, model) for index, draft in drafts],
+        touched=np.setdiff1d(judged.rows, retired, assume_unique=True) if len(retired) else judged.rows,
+        retired=retired.tolist(),
+        decisions=seal(drafts, advanced, events, users, policy, model),
+        caused=advanced.event[[index for index, _ in drafts]] if drafts else np.zeros(0, np.int32),
         examples=matured.examples,
         watermark=advanced.watermark,
         disposition=advanced.disposition,
@@ -54,10 +56,12 @@ def decide(
     )
 
 
-def _retired(advanced: Advanced) -> list[int]:
-    """Users whose newest row retires them: one who came back within the batch stays."""
-    last = {int(row): index for index, row in enumerate(advanced.row)} if advanced.retire.any() else {}
-    return sorted(row for row, index in last.items() if advanced.retire[index])
+def _retired(advanced: Advanced) -> NDArray[np.uint32]:
+    """Users whose newest row retires them, ascending: one who came back within the batch stays."""
+    if not advanced.retire.any():
+        return np.zeros(0, np.uint32)
+    users, newest = np.unique(advanced.row[::-1], return_index=True)
+    return users[advanced.retire[::-1][newest]]
 
 
 def _scores(advanced: Advanced, judged: Judged) -> Scores:

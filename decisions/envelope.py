@@ -1,7 +1,9 @@
 """A decision's envelope: its id, its user, its time, what caused it, and the versions in force."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from features.kernel import Advanced
 from messages.columns import Events
@@ -11,37 +13,52 @@ from policy.policy import Policy
 from policy.row import Draft
 from scoring.model import Model
 
+Cause = Mapping[str, Any]
+
 
 def seal(
-    draft: Draft, index: int, advanced: Advanced, events: Events, users: Sequence[str], policy: Policy, model: Model
-) -> Message:
-    """The message of a draft that row `index` of the batch led to.
+    drafts: Sequence[tuple[int, Draft]],
+    advanced: Advanced,
+    events: Events,
+    users: Sequence[str],
+    policy: Policy,
+    model: Model,
+) -> list[Message]:
+    """The messages of drafts, each given with the row of the batch that led to it.
 
     The id depends on what was decided, by which rule, and on the event's place in its topic (or on user and time of
     the timer): the same decision has the same id however often it is worked out.
     """
-    user, time, event = users[int(advanced.row[index])], int(advanced.time[index]), int(advanced.event[index])
-    cause: dict[str, Any]
-    place: tuple[str | int, ...]
-    if event >= 0:
-        source, offset = events.sources[int(events.source[event])], int(events.offset[event])
-        place = (source.topic, source.epoch, source.partition, offset)
-        cause = {
-            "event_id": events.ids[event],
-            "topic": source.topic,
-            "partition": source.partition,
-            "offset": offset,
-            "epoch": source.epoch,
+    rows = np.array([row for row, _ in drafts], np.intp)
+    happened = (advanced.row[rows].tolist(), advanced.time[rows].tolist(), advanced.event[rows].tolist())
+    messages = []
+    for (_, draft), row, time, event in zip(drafts, *happened, strict=True):
+        user = users[row]
+        place, cause = _of_event(events, event) if event >= 0 else _of_timer(user, time)
+        decision = {
+            "id": decision_id(draft.kind, draft.rule, *place),
+            "user_id": user,
+            "time": time * 1000,
+            "cause": cause,
+            "policy": policy.version,
+            "model": model.version,
+            **draft.body,
         }
-    else:
-        place = (user, time)
-        cause = {"timer": time * 1000}
-    envelope = {
-        "id": decision_id(draft.kind, draft.rule, *place),
-        "user_id": user,
-        "time": time * 1000,
-        "cause": cause,
-        "policy": policy.version,
-        "model": model.version,
+        messages.append(encode(draft.topic, decision))
+    return messages
+
+
+def _of_event(events: Events, event: int) -> tuple[tuple[str | int, ...], Cause]:
+    """What the id is made of, and the cause."""
+    source, offset = events.sources[int(events.source[event])], int(events.offset[event])
+    return (source.topic, source.epoch, source.partition, offset), {
+        "event_id": events.ids[event],
+        "topic": source.topic,
+        "partition": source.partition,
+        "offset": offset,
+        "epoch": source.epoch,
     }
-    return encode(draft.topic, envelope | draft.body)
+
+
+def _of_timer(user: str, time: int) -> tuple[tuple[str | int, ...], Cause]:
+    return (user, time), {"timer": time * 1000}

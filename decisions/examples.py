@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from decisions.outcome import Example
 from features.catalogue import INDEX
 from features.kernel import LABEL_POSITIVE, Advanced
+from features.record import MODEL_INPUTS_MAX
 from policy.row import Draft
 from scoring.model import Model
 
@@ -28,37 +29,64 @@ def mature(records: NDArray[np.void], advanced: Advanced, users: Sequence[str], 
     Works on the records in place; vectors that nothing refers to any more are wiped, so that a record's bytes depend
     only on what is open.
     """
-    found = Matured([], [], 0)
+    found: list[tuple[int, Example]] = []
     dropped = 0
-    columns = [INDEX[name] for name in model.inputs]
-    for index in np.flatnonzero(advanced.opened | (advanced.label > 0) | advanced.retire).tolist():
-        record = records[int(advanced.row[index])]
+    concerned = np.flatnonzero(advanced.opened | (advanced.label > 0) | advanced.retire)
+    columns = [INDEX[name] for name in model.inputs] if len(concerned) else []
+    latest: dict[int, int] = {}  # by row of the records, the latest of these rows of the batch
+    for index, row in zip(concerned.tolist(), advanced.row[concerned].tolist(), strict=True):
         if advanced.label[index]:
-            if record["example_schema"] == model.schema_hash:
-                example = _example(record, index, advanced, users, len(columns))
-                found.examples.append(example)
-                found.drafts.append((index, _draft(model, example)))
-            else:
+            kept = _kept(records[row], latest.get(row), advanced, model, columns)
+            if kept is None:
                 dropped += 1
-        _keep(record, 0, 0, np.zeros(0))
-        if advanced.opened[index]:
-            _keep(record, int(advanced.time[index]), model.schema_hash, advanced.features[index, columns])
-    return Matured(found.examples, found.drafts, dropped)
+            else:
+                found.append((index, _example(users[row], index, advanced, *kept)))
+        latest[row] = index
+    if latest:
+        _keep(records, np.array([*latest]), np.array([*latest.values()]), advanced, model, columns)
+    return Matured(
+        [example for _, example in found], [(index, _draft(model, example)) for index, example in found], dropped
+    )
 
 
-def _keep(record: np.void, scored: int, schema: int, inputs: NDArray[np.float64]) -> None:
-    record["example_scored"] = scored
-    record["example_schema"] = schema
-    record["example_inputs"] = 0
-    record["example_inputs"][: len(inputs)] = inputs
+def _kept(
+    record: np.void, before: int | None, advanced: Advanced, model: Model, columns: list[int]
+) -> tuple[int, NDArray[np.float32]] | None:
+    """When the open example was scored (s), and its inputs; None where they are not those of the model.
+
+    `before` is the latest row of the batch that opened or ended an example of the record, None where none has.
+    """
+    if before is None:
+        mine = record["example_schema"] == model.schema_hash
+        return (int(record["example_scored"]), record["example_inputs"][: len(columns)].copy()) if mine else None
+    if not advanced.opened[before]:
+        return None
+    return int(advanced.time[before]), advanced.features[before, columns].astype(np.float32)
 
 
-def _example(record: np.void, index: int, advanced: Advanced, users: Sequence[str], count: int) -> Example:
+def _keep(
+    records: NDArray[np.void],
+    rows: NDArray[np.intp],
+    latest: NDArray[np.intp],
+    advanced: Advanced,
+    model: Model,
+    columns: list[int],
+) -> None:
+    """Keep the vectors that the `latest` rows of the batch opened, wipe the others."""
+    opened = advanced.opened[latest]
+    inputs = np.zeros((len(rows), MODEL_INPUTS_MAX), np.float32)
+    inputs[opened, : len(columns)] = advanced.features[latest[opened]][:, columns]
+    records["example_scored"][rows] = np.where(opened, advanced.time[latest], 0)
+    records["example_schema"][rows] = np.where(opened, model.schema_hash, 0)
+    records["example_inputs"][rows] = inputs
+
+
+def _example(user: str, index: int, advanced: Advanced, scored: int, inputs: NDArray[np.float32]) -> Example:
     return Example(
-        user=users[int(advanced.row[index])],
-        inputs=record["example_inputs"][:count].copy(),
+        user=user,
+        inputs=inputs,
         label=bool(advanced.label[index] == LABEL_POSITIVE),
-        scored_time=int(record["example_scored"]) * 1000,
+        scored_time=scored * 1000,
         matured_time=int(advanced.time[index]) * 1000,
     )
 
@@ -71,7 +99,7 @@ def _draft(model: Model, example: Example) -> Draft:
         body={
             "label": example.label,
             "scored_time": example.scored_time,
-            "inputs": {name: float(value) for name, value in zip(model.inputs, example.inputs, strict=True)},
+            "inputs": dict(zip(model.inputs, example.inputs.tolist(), strict=True)),
         },
         label="matured",
         outcome="positive" if example.label else "negative",

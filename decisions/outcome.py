@@ -43,6 +43,7 @@ class Outcome:
     touched: NDArray[np.uint32]  # rows that have to be written, ascending; without the retired ones
     retired: list[int]  # rows whose users are to be forgotten
     decisions: list[Message]
+    caused: NDArray[np.int32]  # by decision, index of the event that led to it; -1: a timer
     examples: list[Example]
     watermark: int  # s
     disposition: NDArray[np.uint8]  # per event: 0 duplicate, 1 applied, 2 applied, too late for the windows

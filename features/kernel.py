@@ -23,7 +23,7 @@ from messages.compiled import Rows, compiled, part, signed
 from messages.machine_code import begin, finish
 
 #: The modules whose kernels a batch needs, those that take longest to compile first.
-KERNELS = ("features.kernel", "features.reading", "features.packing")
+KERNELS = ("features.kernel", "features.reading", "messages.scanning", "features.packing", "messages.gathering")
 
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
@@ -314,9 +314,7 @@ def _ordered(
 
 def begin_compiling() -> list[Future[bytes]]:
     """Have other processes compile what is not on disk; each future ends with one module's code, or NotCompiled."""
-    for module in KERNELS:
-        import_module(module)
-    return begin(KERNELS)
+    return [begin(import_module(module).__name__) for module in KERNELS]
 
 
 def compile_kernels() -> None:

@@ -1,8 +1,8 @@
 """Records of the topics that every worker reads whole: market indicators and policies."""
 
 from messages.columns import Source
-from messages.decoding import RawRecord
 from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
+from messages.records import RawRecord
 from messages.verdict import Fault, Judge, Refusal, key_fault
 
 #: A policy's document may have a million characters, of up to four bytes each and twice that when escaped.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from messages.texts import Texts
+
 #: One accepted user event. A field that the event's kind does not carry is zero; `missing` says which optional ones
 #: were absent. Amounts are in minor units of the book's currency (converted at decoding), times in seconds (UTC).
 #: Strings are stable 64-bit hashes (`messages.hashing.stable_hash`), 0 for absent.
@@ -34,6 +36,8 @@ EVENT = np.dtype(
         ("employer", "u8"),
     ]
 )
+
+_ROW = np.dtype((np.void, EVENT.itemsize))
 
 FLAG_GREEN = 1
 FLAG_ENERGY_INTENSIVE = 2
@@ -75,6 +79,7 @@ class Events:
     sources: tuple[Source, ...]
     source: NDArray[np.uint8]  # index in `sources`
     offset: NDArray[np.int64]
+    arrived: NDArray[np.int64]  # timestamp of the record, ms; 0 or less where unknown
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -82,19 +87,33 @@ class Events:
     @staticmethod
     def empty() -> "Events":
         """No events, of no source."""
-        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint8), *np.zeros((2, 0), np.int64))
 
     def take(self, indices: NDArray[np.integer]) -> "Events":
         """The events at `indices` (integer [k]), in that order; the columns are copied."""
-        chosen = indices.tolist()
         return Events(
-            columns=self.columns[indices],
-            users=[self.users[i] for i in chosen],
-            ids=[self.ids[i] for i in chosen],
-            references=[self.references[i] for i in chosen],
+            # Not columns[indices]: numpy copies the rows of a structured array field by field, unless it is `take`.
+            columns=self.columns.take(indices),
+            users=Texts.of(self.users).take(indices),
+            ids=Texts.of(self.ids).take(indices),
+            references=Texts.of(self.references).take(indices),
             sources=self.sources,
-            source=self.source[indices],
-            offset=self.offset[indices],
+            source=self.source.take(indices),
+            offset=self.offset.take(indices),
+            arrived=self.arrived.take(indices),
+        )
+
+    def slice(self, start: int, stop: int) -> "Events":
+        """The events from `start` up to `stop`; the columns are views of these."""
+        return Events(
+            columns=self.columns[start:stop],
+            users=self.users[start:stop],
+            ids=self.ids[start:stop],
+            references=self.references[start:stop],
+            sources=self.sources,
+            source=self.source[start:stop],
+            offset=self.offset[start:stop],
+            arrived=self.arrived[start:stop],
         )
 
     @staticmethod
@@ -116,11 +135,13 @@ class Events:
             if part
         ]
         return Events(
-            columns=np.concatenate([part.columns for part in parts]),
-            users=[user for part in parts for user in part.users],
-            ids=[event_id for part in parts for event_id in part.ids],
-            references=[reference for part in parts for reference in part.references],
+            # As bytes: numpy joins structured arrays field by field.
+            columns=np.concatenate([part.columns.view(_ROW) for part in parts]).view(EVENT),
+            users=Texts.concatenate([Texts.of(part.users) for part in parts]),
+            ids=Texts.concatenate([Texts.of(part.ids) for part in parts]),
+            references=Texts.concatenate([Texts.of(part.references) for part in parts]),
             sources=sources,
             source=np.concatenate([np.zeros(0, np.uint8), *renumbered]),
             offset=np.concatenate([part.offset for part in parts]),
+            arrived=np.concatenate([part.arrived for part in parts]),
         )

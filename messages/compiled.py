@@ -24,6 +24,12 @@ else:
     signed = np.int64
 
 
+#: Where the head of a numpy array holds the address of its data, and that of the lengths of its axes. numpy documents
+#: this for C: after what every Python object begins with come the data, the number of axes, and their lengths.
+ARRAY_DATA = object.__basicsize__
+ARRAY_LENGTHS = ARRAY_DATA + 16
+
+
 class Rows:
     """A parameter of a kernel: a C-contiguous array of `dtype` with `axes` axes."""
 
@@ -31,13 +37,12 @@ class Rows:
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.axes = axes
 
-    def words(self, value: Any) -> tuple[int, ...]:
-        """Address and shape of an array. Raises TypeError or ValueError where it is another kind of array."""
+    def check(self, value: Any) -> None:
+        """Raises TypeError or ValueError where `value` is another kind of array."""
         if not isinstance(value, np.ndarray) or value.ndim != self.axes or value.dtype != self.dtype:
             raise TypeError(f"a kernel wants {self.axes} axes of {self.dtype}, not {value!r:.200}")
         if not value.flags.c_contiguous:
             raise ValueError("a kernel wants contiguous arrays")
-        return (value.ctypes.data, *value.shape)
 
 
 class Row:
@@ -56,8 +61,8 @@ DECLARED: "dict[str, dict[str, Joint]]" = {}
 class Part:
     """A function that is compiled along with every kernel that calls it."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], *, inlined: bool = False) -> None:
+        self.function, self.inlined = function, inlined
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it as plain Python."""
@@ -99,14 +104,17 @@ class Kernel(Joint):
     def _code(self) -> Callable[..., int]:
         from messages.machine_code import address_of
 
-        words = sum(1 + parameter.axes if isinstance(parameter, Rows) else 1 for parameter in self.parameters)
-        return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * words)(address_of(self))
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.parameters))(address_of(self))
 
     def __call__(self, *arguments: Any) -> int | None:
         """Raises TypeError or ValueError where an argument is not as declared; may have to wait for a compiler."""
-        words: list[int] = []
+        words = []
         for parameter, argument in zip(self.parameters, arguments, strict=True):
-            words += parameter.words(argument) if isinstance(parameter, Rows) else (int(argument),)
+            if isinstance(parameter, Rows):
+                parameter.check(argument)
+                words.append(id(argument))  # the code looks into the array's head itself: nothing is faster
+            else:
+                words.append(int(argument))
         result = self._code(*words)
         return result if self.gives else None
 
@@ -124,6 +132,11 @@ def _parameter(name: str, annotation: Any) -> Parameter:
 def part(function: Function) -> Function:
     """`function` as a part of kernels. Divisions follow numpy (no exception on zero): kernels guard them."""
     return cast(Function, Part(function))
+
+
+def inlined(function: Function) -> Function:
+    """A part whose code becomes its callers': for what is called where every call counts."""
+    return cast(Function, Part(function, inlined=True))
 
 
 def joint(function: Function) -> Function:

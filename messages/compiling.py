@@ -16,13 +16,14 @@ from importlib import import_module
 from typing import Any
 
 import llvmlite.binding as llvm
+from llvmlite import ir
 
 # numba looks for BLAS in scipy, which takes a second to import; kernels know no linear algebra.
 sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
 
 import numba  # noqa: E402
 from numba import types  # noqa: E402
-from numba.core import cgutils, typed_passes, untyped_passes  # noqa: E402
+from numba.core import typed_passes, untyped_passes  # noqa: E402
 from numba.core.codegen import CPUCodeLibrary  # noqa: E402
 from numba.core.compiler import CompilerBase  # noqa: E402
 from numba.core.compiler_machinery import PassManager  # noqa: E402
@@ -30,7 +31,7 @@ from numba.core.registry import CPUDispatcher, cpu_target  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from numba.np.arrayobj import make_array, populate_array  # noqa: E402
 
-from messages.compiled import DECLARED, Joint, Part, Row, Rows  # noqa: E402
+from messages.compiled import ARRAY_DATA, ARRAY_LENGTHS, DECLARED, Joint, Part, Row, Rows  # noqa: E402
 from messages.machine_code import name  # noqa: E402
 
 #: Parts of more instructions than this are called, not inlined, which halves LLVM's work and costs nothing to speak of.
@@ -107,9 +108,9 @@ class _Compiler:
     def numba_type(self, function: Part) -> Any:
         """A part is compiled where it is met; joints of other modules are met again when the code is loaded."""
         if isinstance(function, Joint) and function.module != self.module:
-            return types.ExternalFunction(function.symbol, types.int64(*_joint_types(function)))
+            return types.ExternalFunction(function.symbol, _signature(function))
         if function not in self._dispatchers:
-            options = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            options = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": function.inlined}
             self._dispatchers[function] = _Dispatcher(function.function, {}, options, pipeline_class=_Passes)
         return types.Dispatcher(self._dispatchers[function])
 
@@ -141,7 +142,8 @@ def _close(code: Any, entries: set[str]) -> None:
     for function in code.functions:
         if not function.is_declaration and function.name not in entries:
             function.linkage = "internal"
-            if sum(1 for block in function.blocks for _ in block.instructions) > _INLINED:
+            size = sum(1 for block in function.blocks for _ in block.instructions)
+            if size > _INLINED and not any(b"alwaysinline" in attributes for attributes in function.attributes):
                 function.add_function_attribute("noinline")
 
 
@@ -154,57 +156,51 @@ def _needed(module: str, code: Any) -> list[str]:
     return sorted(other for other, functions in DECLARED.items() if wanted & functions.keys())
 
 
-def _joint_types(function: Joint) -> list[Any]:
-    return [numba.from_dtype(it.dtype) if isinstance(it, Row) else types.int64 for it in function.parameters]
-
-
 def _signature(function: Joint) -> Any:
-    """Pointer and lengths of each array, pointer of each record, integers."""
-    arguments: list[Any] = []
-    for parameter in function.parameters:
-        if isinstance(parameter, Rows):
-            arguments += [types.CPointer(numba.from_dtype(parameter.dtype)), *[types.int64] * parameter.axes]
-        else:
-            arguments.append(numba.from_dtype(parameter.dtype) if isinstance(parameter, Row) else types.int64)
-    return types.int64(*arguments)
+    """What machine code is called with: a word for everything."""
+    records = (numba.from_dtype(it.dtype) if isinstance(it, Row) else types.int64 for it in function.parameters)
+    return types.int64(*records)
 
 
 def _entry(function: Joint) -> Any:
     """A function that takes what `_signature` says and calls `function` with arrays."""
-    names: list[str] = []
-    arguments: list[str] = []
+    space: dict[str, Any] = {"function": Part(function.function)}
+    names = [f"word{number}" for number in range(len(function.parameters))]
+    arguments = list(names)
     for number, parameter in enumerate(function.parameters):
-        own = [f"a{number}"]
         if isinstance(parameter, Rows):
-            own += [f"a{number}_{axis}" for axis in range(parameter.axes)]
-            arguments.append(f"rows({own[0]}, ({', '.join(own[1:])},))")
-        else:
-            arguments += own
-        names += own
+            space[f"rows{number}"] = _rows(parameter)
+            arguments[number] = f"rows{number}(word{number})"
     call = f"function({', '.join(arguments)})"
     body = f"return {call}" if function.gives else f"{call}; return 0"
-    space = {"rows": _rows, "function": Part(function.function)}
     exec(f"def entry({', '.join(names)}): {body}", space)  # noqa: S102 - numba wants a function with these parameters
     return space["entry"]
 
 
-@intrinsic
-def _rows(_context: Any, pointer: Any, lengths: Any) -> Any:
-    """The C-contiguous array at `pointer` with the given shape; nobody owns it."""
-    array = types.Array(pointer.dtype, len(lengths), "C")
+def _rows(parameter: Rows) -> Any:
+    """A function of the address of a numpy array that gives the array as kernels know it; nobody owns that."""
+    array = types.Array(numba.from_dtype(parameter.dtype), parameter.axes, "C")
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        def word(address: Any, offset: int) -> Any:
+            place = builder.add(address, context.get_constant(types.int64, offset))
+            return builder.load(builder.inttoptr(place, ir.IntType(64).as_pointer()))
+
         made = make_array(array)(context, builder)
-        shape = cgutils.unpack_tuple(builder, arguments[1])
+        lengths = word(arguments[0], ARRAY_LENGTHS)
+        shape = [word(lengths, 8 * axis) for axis in range(parameter.axes)]
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(array.dtype)))
         strides = [size]
         for length in reversed(shape[1:]):
             strides.insert(0, builder.mul(strides[0], length))
-        data = builder.bitcast(arguments[0], made.data.type)
+        data = builder.inttoptr(word(arguments[0], ARRAY_DATA), made.data.type)
         populate_array(made, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
         return made._getvalue()
 
-    return array(pointer, lengths), generate
+    def rows(_context: Any, _address: Any) -> Any:
+        return array(types.int64), generate
+
+    return intrinsic(rows)
 
 
 _compiler = _Compiler()

@@ -1,68 +1,23 @@
 """Batches of Kafka records to columns of events; a bad record is refused with a reason and touches no other.
 
-Each record is decoded by one msgspec call of its own. What msgspec refuses, or what looks doubtful on the columns, is
-judged by pydantic, whose verdict and words count.
+The scanner takes what is certainly acceptable, all records of a topic in one compiled loop. The validators decide on
+the others, one by one.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, Union
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from messages.columns import EVENT, Events, Source
-from messages.filling import AMOUNTS, fill, references
-from messages.hashing import HashCache
-from messages.inputs import LARGEST_AMOUNT, USER_TOPICS, UserEvent
+from messages.columns import Events, Source
+from messages.inputs import USER_TOPICS
 from messages.money import Money
-from messages.structs import Columns, Derived, derive
-from messages.verdict import LARGEST_RECORD, Fault, Judge, Refusal, Refused, key_fault
+from messages.records import RawRecords
+from messages.scanner import Scanner
+from messages.validating import Validators
+from messages.verdict import Refusal
 
 DAY_MS = 86_400_000
-#: Records decoded between two looks for failures: a loop that looks after each takes a third longer.
-_CHUNK = 64
-#: What msgspec raises for bytes that are no event: malformed, not as the contract says, not UTF-8, nested too deeply.
-_REFUSALS = (ValueError, RecursionError)
-_T = TypeVar("_T")
-
-
-class RawRecord(Protocol):
-    """What decoding reads of a record; aiokafka's ConsumerRecord has it all.
-
-    `timestamp` is when the broker got the record, in milliseconds; 0 or less where unknown.
-    """
-
-    @property
-    def value(self) -> bytes | None:
-        """The event, JSON in UTF-8; None for a tombstone."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """The partition key: the user id."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """Place in the partition."""
-        ...
-
-    @property
-    def timestamp(self) -> int:
-        """Arrival at the broker in milliseconds."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record that does not come from Kafka; `offset` is then its number in the file."""
-
-    value: bytes | None
-    key: bytes | None
-    offset: int
-    timestamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,207 +36,28 @@ class Decoder:
     """
 
     def __init__(self, money: Money, max_ahead_ms: int = DAY_MS) -> None:
-        self._money = money
-        self._max_ahead_ms = max_ahead_ms
-        self._hashes = HashCache()
-        self._topics = {topic: _Topic(models) for topic, models in USER_TOPICS.items()}
+        self._scanner = Scanner(money, max_ahead_ms)
+        self._validators = Validators(money, max_ahead_ms)
 
-    def decode(self, source: Source, records: Sequence[RawRecord]) -> Decoded:
+    def decode(self, source: Source, records: RawRecords) -> Decoded:
         """Columns of the acceptable events among `records` of one partition. Raises ValueError for an unknown topic."""
-        topic = self._topics.get(source.topic)
-        if topic is None:
+        if source.topic not in USER_TOPICS:
             raise ValueError(f"{source.topic!r} is not a topic of user events")
-        groups, structs, faults = topic.read([record.value for record in records])
-        refused = [_refusal(source, records[i], fault) for i, fault in faults.items()]
-        if faults:
-            records = _without(records, faults)
-        columns, names, late_faults = self._fill(groups, structs)
-        late_faults |= self._check_records(records, structs)
-        if late_faults:
-            refused += [_refusal(source, records[i], fault) for i, fault in late_faults.items()]
-            columns = np.delete(columns, list(late_faults))
-            records, structs = _without(records, late_faults), _without(structs, late_faults)
-            names = _without(names, late_faults)
-        refused.sort(key=lambda refusal: refusal.offset)
-        events = Events(
-            columns=columns,
-            users=[event.user_id for event in structs],
-            ids=[event.event_id for event in structs],
-            references=names,
-            sources=(source,),
-            source=np.zeros(len(structs), np.uint8),
-            offset=_integers([record.offset for record in records]),
-        )
-        return Decoded(events, refused)
+        scanned = self._scanner.scan(source, records)
+        if len(scanned.events) == len(records):
+            return Decoded(scanned.events, [])
+        doubtful = np.flatnonzero(~scanned.accepted)
+        validated = self._validators.validate(source, records.take(doubtful))
+        places = np.concatenate([np.flatnonzero(scanned.accepted), doubtful[validated.kept]])
+        events = Events.concatenate([scanned.events, validated.events]).take(np.argsort(places))
+        return Decoded(events, validated.refused)
 
-    def decode_many(self, batches: Iterable[tuple[Source, Sequence[RawRecord]]]) -> Decoded:
+    def decode_many(self, batches: Iterable[tuple[Source, RawRecords]]) -> Decoded:
         """All batches decoded, one after the other."""
         return merge([self.decode(source, records) for source, records in batches])
-
-    def _fill(
-        self, groups: Sequence["_Group"], structs: list[Any]
-    ) -> tuple[NDArray[np.void], list[str], dict[int, Fault]]:
-        """Columns, references, and faults that only show once amounts are converted, by index in `structs`."""
-        count = len(structs)
-        columns, names = np.zeros(0 if len(groups) == 1 else count, EVENT), [""] * count
-        faults: dict[int, Fault] = {}
-        for group in groups:
-            rows, values, tag = group.rows, group.fields, group.derived.tag
-            filled = fill(tag, values, self._money, self._hashes)
-            for column, field in AMOUNTS.get(tag, ()):
-                amounts = filled[column]
-                for j in np.flatnonzero((amounts < 0) | (amounts > LARGEST_AMOUNT)).tolist():
-                    faults[rows[j]] = self._money_fault(field, values[field][j], values["currency"][j])
-            if len(groups) == 1:
-                columns, names = filled, references(tag, values)
-            else:
-                columns[rows] = filled
-                for i, name in zip(rows, references(tag, values), strict=True):
-                    names[i] = name
-        return columns, names, faults
-
-    def _check_records(self, records: Sequence[RawRecord], structs: list[Any]) -> dict[int, Fault]:
-        """Faults of the record around the event, by index: its key and its time of arrival."""
-        faults: dict[int, Fault] = {}
-        arrivals = _integers([record.timestamp for record in records])
-        times = _integers([event.time for event in structs])
-        ahead = times - arrivals
-        for i in np.flatnonzero((ahead > self._max_ahead_ms) & (arrivals > 0)).tolist():
-            text = (
-                f"time: {times[i]} is {ahead[i]} ms after the record arrived, at most {self._max_ahead_ms} are allowed"
-            )
-            faults[i] = Fault(Refused.TOO_FAR_AHEAD, text)
-        keys = [record.key for record in records]
-        users = [event.user_id.encode() for event in structs]
-        if users != keys:
-            for i, (user, key) in enumerate(zip(users, keys, strict=True)):
-                if user != key:
-                    faults[i] = key_fault(key, "user_id", user.decode())
-        return faults
-
-    def _money_fault(self, name: str, amount: int, currency: str) -> Fault:
-        if not self._money.knows(currency):
-            return Fault(Refused.CURRENCY_WITHOUT_RATE, f"currency: no exchange rate for {currency!r} is configured")
-        converted = self._money.convert(amount, currency)
-        text = f"{name}: {amount} minor units of {currency} are {converted} of {self._money.currency}"
-        return Fault(Refused.AMOUNT_TOO_LARGE, f"{text}, at most {LARGEST_AMOUNT} are allowed")
 
 
 def merge(parts: Sequence[Decoded]) -> Decoded:
     """Several decoded batches as one, in the given order."""
     events = Events.concatenate([part.events for part in parts])
     return Decoded(events, [refusal for part in parts for refusal in part.refused])
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The events of one kind: their indices in the batch, and their fields as columns."""
-
-    derived: Derived
-    rows: Sequence[int]
-    fields: Columns
-
-
-class _NoEvent(msgspec.Struct, tag_field="type", tag="", forbid_unknown_fields=True):
-    """Makes a union of a topic that has one kind only: alone, a tagged struct would be accepted without its tag."""
-
-    unsatisfiable: Annotated[int, msgspec.Meta(ge=1, le=0)]
-
-
-class _Topic:
-    """The two validators of one topic's contracts."""
-
-    def __init__(self, models: Sequence[type[UserEvent]]) -> None:
-        derived = [derive(model) for model in models]
-        self._by_struct: dict[type[Any], Derived] = {entry.struct: entry for entry in derived}
-        self._by_model: dict[type[Any], Derived] = {entry.model: entry for entry in derived}
-        self._judge = Judge(models)
-        self._decode = msgspec.json.Decoder(Union[(*self._by_struct, _NoEvent)]).decode
-
-    def read(self, values: Sequence[bytes | None]) -> tuple[list["_Group"], list[Any], dict[int, Fault]]:
-        """Accepted events by kind, and in the order of the records; and by index in `values` the faults of others."""
-        structs, doubtful = self._decode_each(values)
-        faults = self._settle(doubtful, values, structs)
-        groups = self._grouped(structs)
-        suspects = sorted(group.rows[j] for group in groups for j in _suspects(group))
-        faults |= self._settle(suspects, values, structs)
-        if faults or suspects:
-            structs = [event for event in structs if event is not None]
-            groups = self._grouped(structs)
-        return groups, structs, faults
-
-    def _decode_each(self, values: Sequence[bytes | None]) -> tuple[list[Any], list[int]]:
-        """By value its struct, or None where msgspec refuses it, and the indices of those."""
-        structs: list[Any] = []
-        for start in range(0, len(values), _CHUNK):
-            chunk = values[start : start + _CHUNK]
-            whole = [value for value in chunk if value is not None and len(value) <= LARGEST_RECORD]
-            try:
-                decoded = list(map(self._decode, whole)) if len(whole) == len(chunk) else None
-            except _REFUSALS:
-                decoded = None
-            structs += map(self._decode_one, chunk) if decoded is None else decoded
-        return structs, [i for i, event in enumerate(structs) if event is None]
-
-    def _decode_one(self, value: bytes | None) -> Any:
-        if value is None or len(value) > LARGEST_RECORD:
-            return None
-        try:
-            return self._decode(value)
-        except _REFUSALS:
-            return None
-
-    def _settle(self, doubtful: Iterable[int], values: Sequence[bytes | None], structs: list[Any]) -> dict[int, Fault]:
-        """Let pydantic decide: the accepted ones replaced in `structs`, the others set to None and returned."""
-        faults: dict[int, Fault] = {}
-        for i in doubtful:
-            verdict = self._judge.judge(values[i])
-            if isinstance(verdict, Fault):
-                structs[i], faults[i] = None, verdict
-            else:
-                structs[i] = self._by_model[type(verdict)].from_model(verdict)
-        return faults
-
-    def _grouped(self, structs: list[Any]) -> list["_Group"]:
-        """Events by kind; None is left out."""
-        types = list(map(type, structs))
-        alone = len(set(types)) == 1
-        groups = []
-        for kind in set(types) & self._by_struct.keys():
-            rows = range(len(types)) if alone else [i for i, other in enumerate(types) if other is kind]
-            columns = zip(*map(msgspec.structs.astuple, structs if alone else [structs[i] for i in rows]), strict=True)
-            derived = self._by_struct[kind]
-            groups.append(_Group(derived, rows, dict(zip(derived.struct.__struct_fields__, columns, strict=True))))
-        return groups
-
-
-def _suspects(group: _Group) -> set[int]:
-    """Indices, within the group, of events that msgspec has accepted although the contract may say otherwise."""
-    derived, fields = group.derived, group.fields
-    suspects = set(derived.rule(fields) if derived.rule else ())
-    # One look at all identifiers together is many times faster than a pattern per value.
-    columns = [fields[name] for name in derived.identifiers]
-    if not _visible_ascii("".join(["".join(filter(None, c) if None in c else c) for c in columns])):
-        for name in derived.identifiers:
-            suspects.update(i for i, text in enumerate(fields[name]) if text and not _visible_ascii(text))
-    return suspects
-
-
-def _visible_ascii(text: str) -> bool:
-    """Whether all characters are from ! to ~, as identifiers demand (true for an empty text)."""
-    if not text.isascii():
-        return False
-    codes = np.frombuffer(text.encode(), np.uint8)
-    return len(codes) == 0 or bool(codes.min() >= ord("!") and codes.max() <= ord("~"))
-
-
-def _integers(values: Sequence[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, np.int64, len(values))
-
-
-def _without(values: Sequence[_T], dropped: dict[int, Fault]) -> list[_T]:
-    return [value for i, value in enumerate(values) if i not in dropped]
-
-
-def _refusal(source: Source, record: RawRecord, fault: Fault) -> Refusal:
-    return Refusal(source, record.offset, record.key, record.value, fault.error.value, fault.message)

@@ -6,6 +6,7 @@ checksum: whoever else starts, writes or dies meanwhile does no harm. Where noth
 its own.
 """
 
+import ctypes
 import os
 import queue
 import subprocess
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
+import numpy as np
 
-from messages.compiled import DECLARED, Joint
+from messages.compiled import ARRAY_DATA, ARRAY_LENGTHS, DECLARED, Joint
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CHECKSUM = 16
@@ -33,9 +35,9 @@ class NotCompiled(RuntimeError):
     """A compiler failed; the message holds what it said."""
 
 
-def begin(modules: Iterable[str]) -> list[Future[bytes]]:
-    """Have the code of `modules`, which are imported, made where it is not on disk; does not wait for it."""
-    return [_code.obtain(module) for module in modules]
+def begin(module: str) -> Future[bytes]:
+    """Have the code of `module`, which is imported, made where it is not on disk; does not wait for it."""
+    return _code.obtain(module)
 
 
 def finish(modules: Iterable[str]) -> None:
@@ -88,6 +90,7 @@ class _Code:
         return self._addresses[module]
 
     def _link(self, code: bytes, symbols: list[str]) -> dict[str, int]:
+        _check_heads()
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
@@ -123,6 +126,16 @@ class _Code:
 
 
 _code = _Code()
+
+
+@cache
+def _check_heads() -> None:
+    """Hold what compiled code takes for the head of an array against an array."""
+    array = np.zeros((2, 3))
+    word = ctypes.c_ssize_t.from_address
+    lengths = word(id(array) + ARRAY_LENGTHS).value
+    if (word(id(array) + ARRAY_DATA).value, word(lengths).value, word(lengths + 8).value) != (array.ctypes.data, 2, 3):
+        raise NotCompiled("arrays of this numpy are laid out in another way than compiled code takes them to be")
 
 
 def _compiler(said: IO[bytes]) -> "subprocess.Popen[bytes]":

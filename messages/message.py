@@ -1,10 +1,9 @@
 """An encoded message, ready to be published."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """Bytes for one topic; equal messages are equal publications."""
 
     topic: str

@@ -53,6 +53,10 @@ class Money:
         """Whether amounts in `currency` can be converted."""
         return currency in self._factors
 
+    def factor(self, currency: str) -> float:
+        """What `convert` multiplies amounts in `currency` with; 0 where the currency has no rate."""
+        return self._factors.get(currency, 0.0)
+
     def convert(self, amount: int, currency: str) -> int:
         """`amount` minor units of `currency` in minor units of the book; halves go to the even neighbour.
 

@@ -63,6 +63,8 @@ OUTPUTS: tuple[TopicSpec, ...] = (
     TopicSpec(MODEL_SNAPSHOTS, "name", "output", 1, compacted=True, retention_days=0),
 )
 ALL_TOPICS: tuple[TopicSpec, ...] = (*INPUTS, *OUTPUTS)
+#: Outputs keyed by user that have as many partitions as the inputs: a user's decisions are where the user's events are.
+CO_PARTITIONED = frozenset(spec.name for spec in OUTPUTS if spec.partitions == "input" and spec.keyed_by == "user_id")
 
 #: Topic of an input event by its field `type`.
 TOPIC_OF_TYPE: dict[str, str] = {

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.record import DAY, HOUR
+from policy.columns import Columns, finite_or
 from policy.document import Collections, Contact
-from policy.expressions import Columns, finite_or
 from policy.reasons import reason
 from policy.row import Draft, Row, clamp
 from policy.triggers import Failures

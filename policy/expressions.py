@@ -1,7 +1,8 @@
 """The policy's expressions: a small, typed language over feature columns, never `eval`.
 
 An expression is parsed by Python's own parser, checked against a whitelist (names, numbers, + - * /, comparisons,
-and / or / not, min, max, abs), type-checked (number or condition) and compiled to closures over whole columns.
+and / or / not, min, max, abs), type-checked (number or condition) and compiled to closures over whole columns. What
+two expressions have in common is worked out once for both, and nothing behind an `and` whose left side holds nowhere.
 
 Where a value is not finite (a division by zero) the row is marked as bad and stays so through everything that depends
 on it: the caller learns that the expression could not be evaluated there and never mistakes it for "no".
@@ -9,58 +10,25 @@ on it: the caller learns that the expression could not be evaluated there and ne
 
 import ast
 import difflib
-import operator
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from policy.columns import Bad, Columns, Numbers, Truth, either, not_finite
 
 LONGEST_TEXT = 2_000
 LARGEST_NUMBER = 1e15
 #: Operations within each other. Compiling and running go down one call or two for each, and the stack is finite.
 DEEPEST = 100
 
-Bad = NDArray[np.bool_] | None  # rows that could not be evaluated; None: none of them
+T = TypeVar("T")
 
 
 class ExpressionError(ValueError):
     """What is wrong with an expression, and at which column of its text."""
-
-
-class Columns:
-    """Feature columns by name, each copied out of the matrix [m, width] at most once."""
-
-    def __init__(self, matrix: NDArray[np.float64], index: Mapping[str, int]) -> None:
-        self.matrix = matrix
-        self._index = index
-        self._known: dict[str, Numbers] = {}
-
-    def __len__(self) -> int:
-        return len(self.matrix)
-
-    def __getitem__(self, name: str) -> "Numbers":
-        known = self._known.get(name)
-        if known is None:
-            values = np.ascontiguousarray(self.matrix[:, self._index[name]])
-            known = self._known[name] = Numbers(values, _not_finite(values))
-        return known
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """f8[m] (or one number for all rows); meaningless where `bad`."""
-
-    values: NDArray[np.float64] | np.float64
-    bad: Bad = None
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """bool[m]: where the condition certainly holds, and where that cannot be known (never both)."""
-
-    true: NDArray[np.bool_]
-    bad: Bad = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +71,7 @@ def formula(text: str, features: Mapping[str, int], constants: Mapping[str, floa
     node = _parse(text)
     _refuse_depth(node)
     compiler = _Compiler(features, constants)
-    run = compiler.number(node)
+    run = compiler.number(node).run
     return Formula(text, tuple(compiler.names), run)
 
 
@@ -112,7 +80,7 @@ def condition(text: str, features: Mapping[str, int], constants: Mapping[str, fl
     node = _parse(text)
     _refuse_depth(node)
     compiler = _Compiler(features, constants)
-    run = compiler.truth(node)
+    run = compiler.truth(node).run
     return Condition(text, tuple(compiler.names), compiler.thresholds, run)
 
 
@@ -145,34 +113,23 @@ def _refuse_depth(node: ast.expr) -> None:
     raise ExpressionError(f"is nested more than {DEEPEST} deep; a long sum counts a level for each of its terms")
 
 
-def _not_finite(values: NDArray[np.float64] | np.float64) -> Bad:
-    finite = np.isfinite(values)
-    return None if finite.all() else np.asarray(~finite)
-
-
 def _spread(bad: Bad, rows: tuple[int]) -> Bad:
     return None if bad is None else np.broadcast_to(bad, rows)
 
 
-def _either(left: Bad, right: Bad) -> Bad:
-    if left is None:
-        return right
-    return left if right is None else left | right
-
-
-_ARITHMETIC: dict[type[ast.operator], np.ufunc] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
+_ARITHMETIC: dict[type[ast.operator], tuple[np.ufunc, str]] = {
+    ast.Add: (np.add, "+"),
+    ast.Sub: (np.subtract, "-"),
+    ast.Mult: (np.multiply, "*"),
+    ast.Div: (np.divide, "/"),
 }
-_COMPARISONS: dict[type[ast.cmpop], Callable[..., NDArray[np.bool_]]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+_COMPARISONS: dict[type[ast.cmpop], tuple[np.ufunc, str]] = {
+    ast.Lt: (np.less, "<"),
+    ast.LtE: (np.less_equal, "<="),
+    ast.Gt: (np.greater, ">"),
+    ast.GtE: (np.greater_equal, ">="),
+    ast.Eq: (np.equal, "=="),
+    ast.NotEq: (np.not_equal, "!="),
 }
 _FUNCTIONS: dict[str, tuple[np.ufunc, int, int]] = {  # function, fewest and most arguments
     "min": (np.minimum, 2, 16),
@@ -185,6 +142,13 @@ def _fail(node: ast.AST, message: str) -> ExpressionError:
     return ExpressionError(f"column {getattr(node, 'col_offset', 0) + 1}: {message}")
 
 
+class _Node(NamedTuple, Generic[T]):
+    """A part of an expression: its text in full parentheses, and what works it out."""
+
+    text: str
+    run: Callable[[Columns], T]
+
+
 class _Compiler:
     """One expression's way from syntax tree to closures."""
 
@@ -194,7 +158,7 @@ class _Compiler:
         self.names: dict[str, None] = {}
         self.thresholds: dict[str, float] = {}
 
-    def number(self, node: ast.expr) -> Callable[[Columns], Numbers]:
+    def number(self, node: ast.expr) -> _Node[Numbers]:
         """Compile what has to be a number."""
         match node:
             case ast.Constant():
@@ -203,12 +167,13 @@ class _Compiler:
                 return self._name(node)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
                 inner = self.number(operand)
-                return inner if isinstance(node.op, ast.UAdd) else _apply(np.negative, [inner])
+                return inner if isinstance(node.op, ast.UAdd) else _apply(np.negative, f"(-{inner.text})", [inner])
             case ast.BinOp():
-                ufunc = _ARITHMETIC.get(type(node.op))
-                if ufunc is None:
+                if type(node.op) not in _ARITHMETIC:
                     raise _fail(node, f"`{type(node.op).__name__}` is not known; expected one of + - * /")
-                return _apply(ufunc, [self.number(node.left), self.number(node.right)])
+                ufunc, sign = _ARITHMETIC[type(node.op)]
+                left, right = self.number(node.left), self.number(node.right)
+                return _apply(ufunc, f"({left.text} {sign} {right.text})", [left, right])
             case ast.Call():
                 return self._call(node)
             case ast.Compare() | ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
@@ -217,12 +182,11 @@ class _Compiler:
             node, f"{type(node).__name__} is not allowed; expected a number, a feature, + - * /, min, max or abs"
         )
 
-    def truth(self, node: ast.expr) -> Callable[[Columns], Truth]:
+    def truth(self, node: ast.expr) -> _Node[Truth]:
         """Compile what has to be a condition."""
         match node:
             case ast.BoolOp(op=op, values=values):
-                join = _all if isinstance(op, ast.And) else _any
-                return _join(join, [self.truth(value) for value in values])
+                return (_all if isinstance(op, ast.And) else _any)([self.truth(value) for value in values])
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return _not(self.truth(operand))
             case ast.Compare():
@@ -240,16 +204,16 @@ class _Compiler:
             raise _fail(node, f"the number is out of range; expected at most {LARGEST_NUMBER:.0e}")
         return float(node.value)
 
-    def _name(self, node: ast.Name) -> Callable[[Columns], Numbers]:
+    def _name(self, node: ast.Name) -> _Node[Numbers]:
         name = node.id
         if name in self._constants:
             return _constant(self._constants[name])
         if name not in self._features:
             raise _fail(node, f"unknown feature `{name}`{suggest(name, [*self._features, *self._constants])}")
         self.names[name] = None
-        return lambda columns: columns[name]
+        return _Node(name, lambda columns: columns[name])
 
-    def _call(self, node: ast.Call) -> Callable[[Columns], Numbers]:
+    def _call(self, node: ast.Call) -> _Node[Numbers]:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name not in _FUNCTIONS:
             raise _fail(node, "this call is not allowed; expected min, max or abs")
@@ -257,19 +221,19 @@ class _Compiler:
         if node.keywords or not fewest <= len(node.args) <= most:
             expected = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
             raise _fail(node, f"`{name}` takes {expected}, found {len(node.args) + len(node.keywords)}")
-        return _apply(ufunc, [self.number(argument) for argument in node.args])
+        arguments = [self.number(argument) for argument in node.args]
+        return _apply(ufunc, f"{name}({', '.join(argument.text for argument in arguments)})", arguments)
 
-    def _compare(self, node: ast.Compare) -> Callable[[Columns], Truth]:
+    def _compare(self, node: ast.Compare) -> _Node[Truth]:
         operands = [node.left, *node.comparators]
         links = []
         numbers = [self.number(operand) for operand in operands]
         for i, op in enumerate(node.ops):
-            compare = _COMPARISONS.get(type(op))
-            if compare is None:
+            if type(op) not in _COMPARISONS:
                 raise _fail(node, f"`{type(op).__name__}` is not known; expected one of < <= > >= == !=")
-            links.append(_comparison(compare, numbers[i], numbers[i + 1]))
+            links.append(_comparison(*_COMPARISONS[type(op)], numbers[i], numbers[i + 1]))
             self._note_threshold(operands[i], operands[i + 1])
-        return links[0] if len(links) == 1 else _join(_all, links)
+        return links[0] if len(links) == 1 else _all(links)
 
     def _note_threshold(self, left: ast.expr, right: ast.expr) -> None:
         for feature, bound in ((left, right), (right, left)):
@@ -290,91 +254,94 @@ class _Compiler:
         return None
 
 
-def _constant(value: float) -> Callable[[Columns], Numbers]:
+def _once(text: str, work_out: Callable[[Columns], T]) -> _Node[T]:
+    """A node that is worked out once for all expressions that have it in common."""
+    text = sys.intern(text)
+
+    def run(columns: Columns) -> T:
+        found: T | None = columns.known.get(text)
+        if found is None:
+            found = columns.known[text] = work_out(columns)
+        return found
+
+    return _Node(text, run)
+
+
+def _constant(value: float) -> _Node[Numbers]:
     numbers = Numbers(np.float64(value))
-    return lambda columns: numbers
+    return _Node(repr(value), lambda columns: numbers)
 
 
-def _apply(ufunc: np.ufunc, arguments: list[Callable[[Columns], Numbers]]) -> Callable[[Columns], Numbers]:
-    def run(columns: Columns) -> Numbers:
-        first = arguments[0](columns)
-        with np.errstate(all="ignore"):
-            if len(arguments) == 1:
-                return Numbers(ufunc(first.values), first.bad)
-            values, bad = first.values, first.bad
-            for argument in arguments[1:]:
-                other = argument(columns)
-                values = ufunc(values, other.values)
-                # Marked at once: 1 / (1 / 0) is finite again, and no less wrong.
-                bad = _either(_either(bad, other.bad), _not_finite(values))
+def _apply(ufunc: np.ufunc, text: str, arguments: list[_Node[Numbers]]) -> _Node[Numbers]:
+    first, *others = (argument.run for argument in arguments)
+
+    def work_out(columns: Columns) -> Numbers:
+        values, bad = first(columns)
+        if not others:
+            return Numbers(ufunc(values), bad)
+        for argument in others:
+            other, other_bad = argument(columns)
+            with np.errstate(all="ignore"):
+                values = ufunc(values, other)
+            # Marked at once: 1 / (1 / 0) is finite again, and no less wrong.
+            bad = either(either(bad, other_bad), not_finite(values))
         return Numbers(values, bad)
 
-    return run
+    return _once(text, work_out)
 
 
-def _comparison(
-    compare: Callable[..., NDArray[np.bool_]],
-    left: Callable[[Columns], Numbers],
-    right: Callable[[Columns], Numbers],
-) -> Callable[[Columns], Truth]:
-    def run(columns: Columns) -> Truth:
-        one, other = left(columns), right(columns)
-        bad = _either(one.bad, other.bad)
-        true = np.asarray(compare(one.values, other.values))
+def _comparison(compare: np.ufunc, sign: str, left: _Node[Numbers], right: _Node[Numbers]) -> _Node[Truth]:
+    one, other = left.run, right.run
+
+    def work_out(columns: Columns) -> Truth:
+        (left_values, left_bad), (right_values, right_bad) = one(columns), other(columns)
+        true = np.asarray(compare(left_values, right_values))
+        bad = either(left_bad, right_bad)
         return Truth(true if bad is None else true & ~bad, bad)
 
-    return run
+    return _once(f"({left.text} {sign} {right.text})", work_out)
 
 
-def _join(
-    join: Callable[[Truth, Truth], Truth], conditions: list[Callable[[Columns], Truth]]
-) -> Callable[[Columns], Truth]:
-    def run(columns: Columns) -> Truth:
-        truth = conditions[0](columns)
-        for other in conditions[1:]:
-            truth = join(truth, other(columns))
+def _all(conditions: list[_Node[Truth]]) -> _Node[Truth]:
+    first, *others = (condition.run for condition in conditions)
+
+    def work_out(columns: Columns) -> Truth:
+        truth = first(columns)
+        for other in others:
+            if truth.bad is None and not np.count_nonzero(truth.true):
+                return truth  # a certain "no" everywhere: nothing behind it can change that
+            truth = _both(truth, other(columns))
         return truth
 
-    return run
+    return _once(f"({' and '.join(condition.text for condition in conditions)})", work_out)
 
 
-def _all(left: Truth, right: Truth) -> Truth:
+def _both(left: Truth, right: Truth) -> Truth:
     bad: Bad = None
     if left.bad is not None or right.bad is not None:
         # A certain "no" on one side decides: `owed > 0 and limit / owed < 2` is a guarded division.
-        left_bad, right_bad = _mask(left), _mask(right)
+        left_bad, right_bad = left.doubt(), right.doubt()
         bad = (left_bad & (right_bad | right.true)) | (right_bad & left.true)
     return Truth(left.true & right.true, bad)
 
 
-def _any(left: Truth, right: Truth) -> Truth:
-    true = left.true | right.true
-    bad = _either(left.bad, right.bad)
-    return Truth(true, None if bad is None else bad & ~true)
+def _any(conditions: list[_Node[Truth]]) -> _Node[Truth]:
+    first, *others = (condition.run for condition in conditions)
+
+    def work_out(columns: Columns) -> Truth:
+        truth = first(columns)
+        for other in others:
+            right = other(columns)
+            true, bad = truth.true | right.true, either(truth.bad, right.bad)
+            truth = Truth(true, None if bad is None else bad & ~true)
+        return truth
+
+    return _once(f"({' or '.join(condition.text for condition in conditions)})", work_out)
 
 
-def _not(condition: Callable[[Columns], Truth]) -> Callable[[Columns], Truth]:
-    def run(columns: Columns) -> Truth:
-        truth = condition(columns)
-        return Truth(~truth.true if truth.bad is None else ~(truth.true | truth.bad), truth.bad)
+def _not(condition: _Node[Truth]) -> _Node[Truth]:
+    def work_out(columns: Columns) -> Truth:
+        true, bad = condition.run(columns)
+        return Truth(~true if bad is None else ~(true | bad), bad)
 
-    return run
-
-
-def _mask(truth: Truth) -> NDArray[np.bool_]:
-    return np.zeros_like(truth.true) if truth.bad is None else truth.bad
-
-
-def finite_or(numbers: Numbers, instead: float) -> NDArray[np.float64]:
-    """The values, with `instead` where they could not be evaluated."""
-    if numbers.bad is None:
-        return np.asarray(numbers.values, dtype=np.float64)
-    return np.where(numbers.bad, instead, numbers.values)
-
-
-def any_bad(*parts: Numbers | Truth) -> Bad:
-    """Rows where at least one of the parts could not be evaluated."""
-    bad: Bad = None
-    for part in parts:
-        bad = _either(bad, part.bad)
-    return bad
+    return _once(f"(not {condition.text})", work_out)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from messages.outputs import GRADES
+from policy.columns import Columns, Truth
 from policy.document import Grades
-from policy.expressions import Columns, Truth
 from policy.reasons import Draft as Reason
 from policy.reasons import number
 from policy.row import Draft, Row

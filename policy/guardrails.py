@@ -14,25 +14,27 @@ _LARGEST_COUNT = 255
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What the guard rails still leave for each row: i8[p]."""
+    """What the guard rails still leave in the period of STANDING[p] at `time` i8[p] (seconds), for the rows asked."""
 
-    raises: NDArray[np.int64]
-    cuts: NDArray[np.int64]
-    warnings: NDArray[np.int64]
+    rails: GuardRails
+    standing: NDArray[np.void]
+    time: NDArray[np.int64]
 
+    def raises(self, at: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Of limits, i8[len(at)]."""
+        return self._left(self.rails.raises, "raises_counted", at)
 
-def remaining(rails: GuardRails, standing: NDArray[np.void], time: NDArray[np.int64]) -> Remaining:
-    """How many raises, cuts and warnings are left in the period of STANDING[p] at `time` i8[p] (seconds)."""
-    counting = _within(rails, standing["counted_from"].astype(np.int64), time)
+    def cuts(self, at: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Of limits, i8[len(at)]."""
+        return self._left(self.rails.cuts, "cuts_counted", at)
 
-    def left(most: int, counted: str) -> NDArray[np.int64]:
-        return most - np.where(counting, standing[counted].astype(np.int64), 0)
+    def warnings(self, at: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Newly raised ones, i8[len(at)]."""
+        return self._left(self.rails.warnings, "warnings_counted", at)
 
-    return Remaining(
-        raises=left(rails.raises, "raises_counted"),
-        cuts=left(rails.cuts, "cuts_counted"),
-        warnings=left(rails.warnings, "warnings_counted"),
-    )
+    def _left(self, most: int, counted: str, at: NDArray[np.intp]) -> NDArray[np.int64]:
+        counting = _within(self.rails, self.standing["counted_from"][at].astype(np.int64), self.time[at])
+        return np.asarray(most - np.where(counting, self.standing[counted][at].astype(np.int64), 0))
 
 
 def count(rails: GuardRails, standing: np.void, time: int, what: Counted) -> None:

@@ -7,6 +7,8 @@ users have no such row, so the first round is nearly all the work, and how a bat
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +18,20 @@ from features.kernel import Advanced
 from messages.columns import Events
 from messages.vocabulary import Kind
 from policy import collections, grades, limits, requests, triggers
+from policy.columns import Columns
 from policy.document import RANK
-from policy.expressions import Columns
-from policy.guardrails import Remaining, count, remaining
+from policy.guardrails import Remaining, count
 from policy.policy import Policy
 from policy.reasons import Draft as Reason
 from policy.row import Draft, Row
 from policy.scores import reasons_of
-from policy.standing import complete, gather, scatter
+from policy.standing import complete, gather, pick, put, scatter
 from scoring.anomaly import spending_anomaly
 from scoring.model import Model
 
 #: After a decision, at most so many of the user's next rows are judged again in one round.
 ROWS_AGAIN = 64
+LIMIT_REQUEST, ACCOUNT_CLOSED = int(Kind.LIMIT_REQUEST), int(Kind.ACCOUNT_CLOSED)
 
 
 @dataclass(slots=True)
@@ -62,6 +65,27 @@ class _Round:
     acts: NDArray[np.bool_]
 
 
+class _Acting(NamedTuple):
+    """What a round found about one row that decides something, as plain values."""
+
+    position: int  # in the round
+    at: int  # in the batch
+    features: list[float]
+    kind: int
+    opening: bool
+    moved: bool  # the score
+    grade: int
+    statuses: list[int]  # by trigger, the review last
+    ranks: list[int]
+    step: int
+    target: int
+    collecting: bool  # the collection step moves
+    collection_step: int
+    retire: bool
+    raises_left: int
+    why: list[Reason]  # the default probability is what it is
+
+
 def judge(
     records: NDArray[np.void],
     advanced: Advanced,
@@ -79,30 +103,37 @@ def judge(
     standing = gather(records, rows)
     total = len(advanced.row)
     judged = Judged([], np.zeros(total, np.uint8), np.zeros(total, np.int64), standing, rows, 0)
+    changed = np.zeros(len(rows), np.bool_)
     pending = np.arange(total)
     while len(pending):
         now = _first_of_each(local[pending]) if judged.rounds else np.ones(len(pending), np.bool_)
-        current = batch.assess(pending[now], standing[local[pending[now]]])
+        current = batch.assess(pending[now], pick(standing, local[pending[now]]))
         judged.grade[current.rows] = current.standing["grade"]
         judged.limit[current.rows] = current.standing["limit"]
         hit_at = np.full(len(rows), total)
-        acting = np.flatnonzero(current.acts)
-        deciding, first = np.unique(local[current.rows[acting]], return_index=True)
-        positions = acting[first]
-        asked = positions[batch.tells_why(current, positions)]
-        whys = dict(zip(asked.tolist(), reasons_of(policy.document, model, current.features[asked]), strict=True))
-        for user, position in zip(deciding.tolist(), positions.tolist(), strict=True):
-            row = int(current.rows[position])
-            hit_at[user] = row
-            decided = batch.decide(current, position, users[int(rows[user])], whys.get(position, []))
-            standing[user] = current.standing[position]
-            judged.grade[row], judged.limit[row] = standing[user]["grade"], standing[user]["limit"]
-            judged.drafts += [(row, draft) for draft in decided]
+        positions = _first_acting(current, local, hit_at)
+        for row in batch.acting(current, positions):
+            judged.drafts += [(row.at, draft) for draft in batch.decide(current, row)]
+        decided = current.rows[positions]
+        put(standing, local[decided], pick(current.standing, positions))
+        changed[local[decided]] = True
+        judged.grade[decided] = standing["grade"][local[decided]]
+        judged.limit[decided] = standing["limit"][local[decided]]
         pending = pending[~now | (pending > hit_at[local[pending]])]
         judged.rounds += 1
-    scatter(records, rows, standing)
-    judged.drafts.sort(key=lambda found: found[0])
+    scatter(records, rows[changed], pick(standing, np.flatnonzero(changed)))
+    judged.drafts.sort(key=itemgetter(0))
     return judged
+
+
+def _first_acting(current: _Round, local: NDArray[np.int64], hit_at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions in the round of each user's first row that decides something; notes these rows in `hit_at`."""
+    acting = np.flatnonzero(current.acts)
+    rows = current.rows[acting]
+    users = local[rows]
+    # Backwards, because of what is written to one place the last stays.
+    hit_at[users[::-1]] = rows[::-1]
+    return np.asarray(acting[hit_at[users] == rows])
 
 
 def _first_of_each(users: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -122,7 +153,7 @@ class _Batch:
     """What all rounds of a batch share."""
 
     def __init__(self, advanced: Advanced, events: Events, users: Sequence[str], policy: Policy, model: Model) -> None:
-        self.policy, self.model, self.events, self.advanced = policy, model, events, advanced
+        self.policy, self.model, self.events, self.advanced, self.users = policy, model, events, advanced, users
         is_event = advanced.event >= 0
         happened = advanced.event[is_event]
         self.kind = np.zeros(len(advanced.row), np.uint8)
@@ -148,15 +179,15 @@ class _Batch:
         features[:, INDEX["grade"]] = graded.grade
         if not whole:
             self.advanced.features[rows] = features
-        columns = Columns(features, INDEX)
+        columns = Columns(features, INDEX, self.policy.features)
         steps = collections.assess(document.collections, columns, standing, failures)
         room = limits.room(document.limits, columns, failures)
         wishes = requests.assess(document.limits, columns, failures)
-        left = remaining(document.guard_rails, standing, time)
-        moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left.warnings, failures)
+        left = Remaining(document.guard_rails, standing, time)
+        moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left, failures)
         plan = limits.plan(document.limits, columns, standing, time, moves, room, left)
-        acts = opening | graded.moved | steps.moved | moves.move.any(axis=0) | (plan.step != limits.NONE)
-        acts |= (kind == Kind.LIMIT_REQUEST) | (kind == Kind.ACCOUNT_CLOSED) | self.advanced.retire[rows]
+        acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE)
+        acts |= (kind == LIMIT_REQUEST) | (kind == ACCOUNT_CLOSED) | self.advanced.retire[rows]
         return _Round(rows, features, standing, opening, graded, steps, moves, plan, room, wishes, left, failures, acts)
 
     def _score(self, features: NDArray[np.float64], failures: triggers.Failures) -> NDArray[np.float64]:
@@ -169,78 +200,107 @@ class _Batch:
         features[:, INDEX["default_probability"]] = probability
         return probability
 
-    def tells_why(self, current: _Round, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these rows say something about their default probability: bool[k]."""
+    def acting(self, current: _Round, positions: NDArray[np.int64]) -> list[_Acting]:
+        """What `current` found about the rows at `positions`, which decide something."""
+        rows, matrix = current.rows[positions], current.features[positions]
+        features, moves = matrix.tolist(), current.moves
+        return list(
+            map(
+                _Acting,
+                positions.tolist(),
+                rows.tolist(),
+                features,
+                self.kind[rows].tolist(),
+                current.opening[positions].tolist(),
+                current.graded.moved[positions].tolist(),
+                current.graded.grade[positions].tolist(),
+                moves.move.T[positions].tolist(),
+                moves.severity.T[positions].tolist(),
+                current.plan.step[positions].tolist(),
+                current.plan.target[positions].tolist(),
+                current.steps.moved[positions].tolist(),
+                current.steps.step[positions].tolist(),
+                self.advanced.retire[rows].tolist(),
+                current.left.raises(positions).tolist(),
+                self._whys(current, positions, matrix, features),
+            )
+        )
+
+    def _whys(
+        self, current: _Round, positions: NDArray[np.int64], matrix: NDArray[np.float64], features: list[list[float]]
+    ) -> list[list[Reason]]:
+        """Why the default probability is what it is, for the rows that say something about it."""
         about = [line for line, watch in enumerate(self.policy.watches) if watch.on_probability]
         moves = current.moves.move[about][:, positions]
-        return np.asarray(current.graded.moved[positions] | moves.any(axis=0))
+        asked = np.flatnonzero(current.graded.moved[positions] | moves.any(axis=0))
+        whys: list[list[Reason]] = [[]] * len(positions)
+        told = reasons_of(self.policy.document, self.model, matrix[asked], [features[i] for i in asked.tolist()])
+        for i, why in zip(asked.tolist(), told, strict=True):
+            whys[i] = why
+        return whys
 
-    def decide(self, current: _Round, position: int, user: str, why: list[Reason]) -> list[Draft]:
-        """Decide one row: changes its entry of `current.standing` and returns the drafts, in a fixed order.
-
-        `why` explains the row's default probability.
-        """
-        document, warming = self.policy.document, self.model.warming
-        index = int(current.rows[position])
-        row = Row(user, int(self.time[index]), current.features[position].tolist(), current.standing[position])
-        if current.graded.moved[position]:
-            grades.announce(int(current.graded.grade[position]), warming, why, row)
-        if current.opening[position]:
+    def decide(self, current: _Round, acting: _Acting) -> list[Draft]:
+        """Decide one row: changes its entry of `current.standing` and returns the drafts, in a fixed order."""
+        document, index = self.policy.document, acting.at
+        user = self.users[int(self.advanced.row[index])]
+        row = Row(user, int(self.time[index]), acting.features, current.standing[acting.position])
+        if acting.moved:
+            grades.announce(acting.grade, self.model.warming, acting.why, row)
+        if acting.opening:
             limits.announce_opened(document.limits, int(self.amount[index]), row)
-        cause = self._announce_warnings(current, position, row, why)
-        step = int(current.plan.step[position])
-        if step != limits.NONE:
-            target = int(current.plan.target[position])
-            limits.announce(document.limits, document.guard_rails, step, target, cause, row)
-        kind = self.kind[index]
-        if kind == Kind.LIMIT_REQUEST:
-            self._answer(current, position, index, row)
-        if current.steps.moved[position]:
-            step_after = int(current.steps.step[position])
-            collections.announce(document.collections, step_after, self.policy.terms.utc_offset, row)
-        retired = bool(self.advanced.retire[index])
-        if kind == Kind.ACCOUNT_CLOSED:
+        cause = self._announce_warnings(current, acting, row)
+        if acting.step != limits.NONE:
+            limits.announce(document.limits, document.guard_rails, acting.step, acting.target, cause, row)
+        if acting.kind == LIMIT_REQUEST:
+            self._answer(current, acting, row)
+        if acting.collecting:
+            collections.announce(document.collections, acting.collection_step, self.policy.terms.utc_offset, row)
+        if acting.kind == ACCOUNT_CLOSED:
             limits.announce_closed(document.limits, row)
-        if retired:
+        if acting.retire:
             limits.announce_forgotten(document.limits, row)
-            current.standing[position] = np.zeros((), current.standing.dtype)
+            current.standing[acting.position] = np.zeros((), current.standing.dtype)
         return row.drafts
 
-    def _announce_warnings(self, current: _Round, position: int, row: Row, why: list[Reason]) -> limits.Cause:
+    def _announce_warnings(self, current: _Round, acting: _Acting, row: Row) -> limits.Cause:
         """Leaves the drafts of warnings; returns what those that freeze or cut the limit say about it."""
         cause = limits.Cause()
-        warming, step = self.model.warming, int(current.plan.step[position])
-        statuses, ranks = current.moves.move[:, position].tolist(), current.moves.severity[:, position].tolist()
-        for watch, status, rank in zip(self.policy.watches, statuses[:-1], ranks[:-1], strict=True):
+        freezes, cuts = acting.step == limits.FREEZE, acting.step == limits.CUT
+        if not (freezes or cuts or any(acting.statuses)):
+            return cause
+        for watch, status, rank in zip(self.policy.watches, acting.statuses[:-1], acting.ranks[:-1], strict=True):
+            worsened = status in (triggers.RAISED, triggers.ESCALATED)
+            causes = (freezes and watch.freezes[rank]) or (cuts and worsened and watch.cuts[rank])
+            if not (status or causes):
+                continue
+            reasons = triggers.reasons(watch, status, rank, row)
             if status:
-                notice = triggers.notice(watch, status, rank, row)
-                if watch.on_probability:
-                    notice.reasons.extend(why)
-                triggers.announce(notice, status, rank, warming, row)
+                why = acting.why if watch.on_probability else []
+                triggers.announce(watch.notice, status, rank, [*reasons, *why], self.model.warming, row)
                 if status == triggers.RAISED and rank < RANK["critical"]:
                     count(self.policy.document.guard_rails, row.standing, row.time, "warnings")
-            worsened = status in (triggers.RAISED, triggers.ESCALATED)
-            if (step == limits.FREEZE and watch.freezes[rank]) or (
-                step == limits.CUT and worsened and watch.cuts[rank]
-            ):
-                cause.reasons += triggers.notice(watch, triggers.RAISED, rank, row).reasons
+            if causes:
+                cause.reasons += reasons
                 cause.path_back = cause.path_back or watch.trigger.path_back or ""
-        if statuses[-1]:
-            failed = sorted({name for name, bad in current.failures if bad[position]})
-            notice = triggers.review_notice(self.policy.document.review, statuses[-1], failed, row)
-            triggers.announce(notice, statuses[-1], ranks[-1], warming, row)
+        status, rank = acting.statuses[-1], acting.ranks[-1]
+        if status:
+            failed = sorted({name for name, bad in current.failures if bad[acting.position]})
+            review = self.policy.document.review
+            reasons = triggers.review_reasons(review, status, failed, row)
+            triggers.announce(triggers.review_notice(review), status, rank, reasons, self.model.warming, row)
         return cause
 
-    def _answer(self, current: _Round, position: int, index: int, row: Row) -> None:
+    def _answer(self, current: _Round, acting: _Acting, row: Row) -> None:
+        position = acting.position
         request = requests.Request(
-            reference=self.events.references[int(self.advanced.event[index])],
-            asked=int(self.amount[index]),
+            reference=self.events.references[int(self.advanced.event[acting.at])],
+            asked=int(self.amount[acting.at]),
             capacity=float(current.room.capacity[position]),
             worst_open=int(current.moves.worst[position]),
             failed=bool(current.moves.failed[position]),
             review=bool(current.wishes.review[position]),
             decline=bool(current.wishes.decline[position]),
-            raises_left=int(current.left.raises[position]),
+            raises_left=acting.raises_left,
         )
         document = self.policy.document
         requests.answer(document.limits, document.guard_rails, request, row)

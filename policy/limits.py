@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from messages.vocabulary import Kind
+from policy.columns import Columns, finite_or
 from policy.document import RANK, GuardRails, Limits
-from policy.expressions import Columns, finite_or
 from policy.guardrails import Remaining, count
 from policy.reasons import Draft as Reason
 from policy.reasons import reason
@@ -22,6 +22,7 @@ from policy.triggers import Failures, Moves
 from policy.wording import WORDS
 
 NONE, FREEZE, CUT, RESTORE, RAISE = 0, 1, 2, 3, 4
+_ACCOUNT_OPENED = int(Kind.ACCOUNT_OPENED)
 Direction = Literal["opened", "raised", "cut", "frozen", "restored", "closed", "forgotten"]
 
 
@@ -70,34 +71,54 @@ def plan(
     left: Remaining,
 ) -> Plan:
     """Choose at most one step for each of p rows: freeze before cut before restore before raise."""
-    limit = standing["limit"]
-    owed = np.ceil(finite_or(columns["owed"], np.inf))
-    automatic = finite_or(columns["consents_to_automation"], 0.0) > 0
-    refused = rules.refused_automation
-    known = standing["limit_version"] > 0
-    is_open, is_frozen = known & (standing["frozen"] == OPEN), known & (standing["frozen"] == FROZEN)
-    since_change = time - standing["limit_changed"].astype(np.int64)
+    step, target = np.zeros(len(columns), np.uint8), standing["limit"].astype(np.int64)
+    thinkable = moves.freeze | moves.cut | room.raise_when | (standing["frozen"] == FROZEN)
+    thinkable &= standing["limit_version"] > 0
+    at = np.flatnonzero(thinkable)
+    if len(at):
+        step[at], target[at] = _steps(rules, columns, standing, time, moves, room, left, at)
+    return Plan(step, target)
 
-    freeze = is_open & moves.freeze & (automatic | refused.freeze)
+
+def _steps(
+    rules: Limits,
+    columns: Columns,
+    standing: NDArray[np.void],
+    time: NDArray[np.int64],
+    moves: Moves,
+    room: Room,
+    left: Remaining,
+    at: NDArray[np.intp],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The steps of the rows `at`, whose limits are known."""
+    limit, limit_cut, now = standing["limit"][at], standing["limit_cut"][at].astype(np.int64), time[at]
+    owed = np.ceil(finite_or(columns["owed"], np.inf)[at])
+    automatic = finite_or(columns["consents_to_automation"], 0.0)[at] > 0
+    refused = rules.refused_automation
+    is_open, is_frozen = standing["frozen"][at] == OPEN, standing["frozen"][at] == FROZEN
+    since_change = now - standing["limit_changed"][at].astype(np.int64)
+
+    freeze = is_open & moves.freeze[at] & (automatic | refused.freeze)
     lowered = _whole_steps(limit * rules.cut.to_share, rules.round_to)
     lowered = np.maximum(np.maximum(lowered, owed), rules.cut.floor)
-    cooled = (standing["limit_cut"] == 0) | (time - standing["limit_cut"].astype(np.int64) >= rules.cut.cooldown)
-    cut = is_open & ~freeze & moves.cut & (automatic | refused.cut) & (lowered < limit) & cooled & (left.cuts > 0)
+    cooled = (limit_cut == 0) | (now - limit_cut >= rules.cut.cooldown)
+    cut = is_open & ~freeze & moves.cut[at] & (automatic | refused.cut)
+    cut &= (lowered < limit) & cooled & (left.cuts(at) > 0)
 
-    sure = ~moves.failed
-    restore = is_frozen & ~moves.freeze & room.restore_when & sure & (since_change >= rules.restore.cooldown)
-    raised = np.minimum(np.minimum(limit * (1.0 + rules.raise_.step_share), room.capacity), float(rules.cap))
+    sure = ~moves.failed[at]
+    restore = is_frozen & ~moves.freeze[at] & room.restore_when[at] & sure & (since_change >= rules.restore.cooldown)
+    raised = np.minimum(np.minimum(limit * (1.0 + rules.raise_.step_share), room.capacity[at]), float(rules.cap))
     raised = _whole_steps(raised, rules.round_to)
-    grow = is_open & ~freeze & ~cut & room.raise_when & sure & automatic
-    grow &= (finite_or(columns["consents_to_increases"], 0.0) > 0) & (left.raises > 0)
-    grow &= (moves.worst < RANK[rules.raise_.unless_open]) & (raised >= limit + rules.raise_.smallest_step)
+    grow = is_open & ~freeze & ~cut & room.raise_when[at] & sure & automatic
+    grow &= (finite_or(columns["consents_to_increases"], 0.0)[at] > 0) & (left.raises(at) > 0)
+    grow &= (moves.worst[at] < RANK[rules.raise_.unless_open]) & (raised >= limit + rules.raise_.smallest_step)
     grow &= since_change >= rules.raise_.cooldown
 
     step = np.select([freeze, cut, restore, grow], [FREEZE, CUT, RESTORE, RAISE], NONE).astype(np.uint8)
-    before = np.minimum(standing["limit_before_freeze"], rules.cap)
+    before = np.minimum(standing["limit_before_freeze"][at], rules.cap)
     frozen = np.minimum(limit, owed)
     target = np.select([freeze, cut, restore, grow], [frozen, lowered, before, raised], limit)
-    return Plan(step, target.astype(np.int64))
+    return step, target.astype(np.int64)
 
 
 def _whole_steps(amount: NDArray[np.float64], step: int) -> NDArray[np.float64]:
@@ -113,7 +134,7 @@ def open_accounts(
     cap: int,
 ) -> NDArray[np.bool_]:
     """Set the first limit of accounts that open in these rows, in place: STANDING[p]; returns which rows do."""
-    opening: NDArray[np.bool_] = np.equal(kind, Kind.ACCOUNT_OPENED)
+    opening: NDArray[np.bool_] = np.equal(kind, _ACCOUNT_OPENED)
     if opening.any():
         opening &= (standing["limit_version"] == 0) | (standing["frozen"] == CLOSED)
         limit = np.minimum(amount[opening], cap)

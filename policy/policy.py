@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from features.catalogue import INDEX
 from features.terms import Terms
 from policy.document import Document, contradictions
-from policy.expressions import suggest
+from policy.expressions import Condition, Formula, suggest
 from policy.source import Path, SourceError, read
 from policy.triggers import Watch, watches
 
@@ -38,6 +39,7 @@ class Policy:
     terms: Terms
     document: Document
     watches: tuple[Watch, ...]
+    features: tuple[str, ...]  # that its expressions mention, in the order of the catalogue
 
 
 def load(text: str) -> Policy:
@@ -66,6 +68,7 @@ def load(text: str) -> Policy:
         terms=Terms(**{field.name: getattr(document.terms, field.name) for field in fields(Terms)}),
         document=document,
         watches=watches(document),
+        features=tuple(sorted(set(_mentioned(document)), key=INDEX.__getitem__)),
     )
 
 
@@ -77,6 +80,18 @@ def default_text() -> str:
 def load_default() -> Policy:
     """The policy that ships."""
     return load(default_text())
+
+
+def _mentioned(part: object) -> Iterator[str]:
+    """Names of the features that a part's expressions mention."""
+    if isinstance(part, Condition | Formula):
+        yield from part.names
+    elif isinstance(part, BaseModel):
+        for name in type(part).model_fields:
+            yield from _mentioned(getattr(part, name))
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from _mentioned(item)
 
 
 def _problem(found: Any, lines: dict[Path, int]) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.columns import Columns
 from policy.document import RANK, GuardRails, Limits
-from policy.expressions import Columns
 from policy.limits import grant
 from policy.reasons import reason
 from policy.row import Draft, Row, clamp

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from features.catalogue import INDEX
@@ -13,8 +14,7 @@ from messages.outputs import GRADES
 from policy.reasons import number
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A decision without its envelope (id, user, time, cause, versions).
 
     `kind` and `rule` make its id unique among the decisions of one row; `label` and `outcome` are what metrics count.

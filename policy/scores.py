@@ -14,20 +14,26 @@ from scoring.model import Model
 _MOST = 3
 
 
-def reasons_of(document: Document, model: Model, rows: NDArray[np.float64]) -> list[list[Reason]]:
-    """For each of f8[k, WIDTH] the inputs that weigh most in its default probability: the heaviest first, at most 3."""
+def reasons_of(
+    document: Document, model: Model, rows: NDArray[np.float64], plain: Sequence[Sequence[float]]
+) -> list[list[Reason]]:
+    """For each of f8[k, WIDTH] the inputs that weigh most in its default probability: the heaviest first, at most 3.
+
+    `plain` holds the same rows as lists.
+    """
     if not len(rows):
         return []
     names, weights = model.weigh(rows)
     # Stable, so that equal weights keep the order of the names on every machine.
     heaviest = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :_MOST]
+    weighed = zip(heaviest.tolist(), np.take_along_axis(weights, heaviest, axis=1).tolist(), plain, strict=True)
     return [
         [
             _reason(document, names[column], weight > 0, row)
-            for column, weight in zip(chosen.tolist(), of_row[chosen].tolist(), strict=True)
+            for column, weight in zip(chosen, heavy, strict=True)
             if weight
         ]
-        for chosen, of_row, row in zip(heaviest, weights, rows.tolist(), strict=True)
+        for chosen, heavy, row in weighed
     ]
 
 

@@ -10,9 +10,30 @@ from numpy.typing import NDArray
 from features.catalogue import INDEX
 from features.record import DAY, RECORD, STANDING_FIELDS
 
-#: The policy's part of RECORD.
-STANDING = np.dtype([(name, RECORD[name]) for name in STANDING_FIELDS])
+#: The policy's part of RECORD, in the order in which it lies there.
+STANDING = np.dtype([(name, RECORD[name]) for name in RECORD.names or () if name in STANDING_FIELDS], align=True)
 
+
+def _runs() -> list[tuple[np.dtype[np.void], np.dtype[np.void]]]:
+    """What lies together in RECORD and in STANDING, each time as the bytes `run` of either: copied at once."""
+    runs: list[list[int]] = []  # place in RECORD, place in STANDING, bytes
+    for name in STANDING.names or ():
+        (dtype, there), (_, here) = RECORD.fields[name][:2], STANDING.fields[name][:2]  # type: ignore[index] # both have fields
+        if runs and (there, here) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
+            runs[-1][2] += dtype.itemsize
+        else:
+            runs.append([there, here, dtype.itemsize])
+    return [(_only(RECORD, there, size), _only(STANDING, here, size)) for there, here, size in runs]
+
+
+def _only(layout: np.dtype[np.void], offset: int, size: int) -> np.dtype[np.void]:
+    return np.dtype({"names": ["run"], "formats": [(np.void, size)], "offsets": [offset], "itemsize": layout.itemsize})
+
+
+#: The same as bytes: numpy picks structures field by field, which takes ten times as long.
+_OPAQUE = np.dtype((np.void, STANDING.itemsize))
+
+_RUNS = _runs()
 OPEN, FROZEN, CLOSED = 0, 1, 2  # of the field `frozen`
 _NEVER_DAYS = 3_650.0
 _LARGEST_RATIO = 1_000.0
@@ -21,15 +42,25 @@ _LARGEST_RATIO = 1_000.0
 def gather(records: NDArray[np.void], rows: NDArray[np.integer]) -> NDArray[np.void]:
     """Copy the standing of `rows`: STANDING[k]."""
     standing = np.zeros(len(rows), STANDING)
-    for name in STANDING_FIELDS:
-        standing[name] = records[name][rows]
+    for of_record, of_standing in _RUNS:
+        standing.view(of_standing)["run"] = records.view(of_record)["run"][rows]
     return standing
+
+
+def pick(standing: NDArray[np.void], at: NDArray[np.integer]) -> NDArray[np.void]:
+    """A copy of the entries `at` of a contiguous STANDING[k]."""
+    return np.asarray(standing.view(_OPAQUE)[at].view(STANDING))
+
+
+def put(standing: NDArray[np.void], at: NDArray[np.integer], entries: NDArray[np.void]) -> None:
+    """Write STANDING[len(at)] to the entries `at` of a contiguous STANDING[k], in place."""
+    standing.view(_OPAQUE)[at] = entries.view(_OPAQUE)
 
 
 def scatter(records: NDArray[np.void], rows: NDArray[np.integer], standing: NDArray[np.void]) -> None:
     """Write the standing of `rows` back into RECORD[u], in place."""
-    for name in STANDING_FIELDS:
-        records[name][rows] = standing[name]
+    for of_record, of_standing in _RUNS:
+        records.view(of_record)["run"][rows] = standing.view(of_standing)["run"]
 
 
 def complete(features: NDArray[np.float64], standing: NDArray[np.void], time: NDArray[np.int64]) -> None:

@@ -4,15 +4,16 @@ The columns (`assess`) decide; `announce` writes what was decided for one row.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from messages.encoding import decision_id
 from messages.outputs import SEVERITIES
-from policy.document import RANK, Document, Review, Trigger, Words
-from policy.expressions import Bad, Columns
+from policy.columns import Bad, Columns, either
+from policy.document import RANK, Document, Level, Review, Trigger, Words
+from policy.guardrails import Remaining
 from policy.reasons import Draft as Reason
 from policy.reasons import reason
 from policy.row import Draft, Row
@@ -27,15 +28,29 @@ _OVER = Words(en="The condition no longer holds.", zh="触发条件已不再成�
 Failures = list[tuple[str, NDArray[np.bool_]]]
 
 
+class Notice(NamedTuple):
+    """Who warns: an ordinary trigger, or the reserved review."""
+
+    name: str
+    slot: int
+    action: str
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A trigger made ready: `freezes` and `cuts` say by severity (bool[5]) what an open warning does to the limit."""
 
     trigger: Trigger
-    slot: int
+    notice: Notice
     freezes: NDArray[np.bool_]
     cuts: NDArray[np.bool_]
+    levels: tuple[Level, ...]  # by severity: the one whose numbers a warning shows
     on_probability: bool  # what it says includes why the default probability is what it is
+
+    @property
+    def slot(self) -> int:
+        """Its place in the user's record."""
+        return self.notice.slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +59,32 @@ class Moves:
 
     move: NDArray[np.uint8]  # [triggers + 1, p]: 0, RAISED, ESCALATED or CLEARED
     severity: NDArray[np.uint8]  # [triggers + 1, p]: of the warning after the row; 0: closed
+    moves: NDArray[np.bool_]  # a warning is raised, escalated or cleared in the row
     worst: NDArray[np.uint8]  # greatest severity open after the row
     freeze: NDArray[np.bool_]  # a warning open after the row freezes the limit
     cut: NDArray[np.bool_]  # a warning raised or escalated in the row cuts it
     failed: NDArray[np.bool_]  # something could not be evaluated
+
+    @staticmethod
+    def none(lines: int, rows: int) -> "Moves":
+        """Nothing moves, nothing is open."""
+        of_lines, of_rows = (lines, rows), rows
+        return Moves(
+            np.zeros(of_lines, np.uint8),
+            np.zeros(of_lines, np.uint8),
+            np.zeros(of_rows, np.bool_),
+            np.zeros(of_rows, np.uint8),
+            np.zeros(of_rows, np.bool_),
+            np.zeros(of_rows, np.bool_),
+            np.zeros(of_rows, np.bool_),
+        )
+
+    def enter(self, line: int, at: NDArray[np.intp], move: NDArray[np.uint8], severity: NDArray[np.uint8]) -> None:
+        """Note what one trigger does in the rows `at`."""
+        self.move[line, at] = move
+        self.severity[line, at] = severity
+        self.moves[at] |= move > 0
+        self.worst[at] = np.maximum(self.worst[at], severity)
 
 
 def watches(document: Document) -> tuple[Watch, ...]:
@@ -55,9 +92,13 @@ def watches(document: Document) -> tuple[Watch, ...]:
     return tuple(
         Watch(
             trigger=trigger,
-            slot=trigger.id - 1,
+            notice=Notice(trigger.name, trigger.id - 1, trigger.action),
             freezes=_by_rank(trigger, "freeze"),
             cuts=_by_rank(trigger, "cut"),
+            levels=tuple(
+                next((one for one in reversed(trigger.levels) if RANK[one.severity] <= rank), trigger.levels[0])
+                for rank in range(_RANKS)
+            ),
             on_probability="default_probability" in {*trigger.evidence, *trigger.levels[0].when.names},
         )
         for trigger in document.triggers
@@ -78,128 +119,137 @@ def assess(
     columns: Columns,
     standing: NDArray[np.void],
     time: NDArray[np.int64],
-    warnings_left: NDArray[np.int64],
+    rails: Remaining,
     failures: Failures,
 ) -> Moves:
     """Judge p rows; appends to `failures` which triggers could not be evaluated, where."""
-    rows = len(columns)
-    move = np.zeros((len(ready) + 1, rows), np.uint8)
-    severity = np.zeros((len(ready) + 1, rows), np.uint8)
-    freeze, cut = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
-    left = warnings_left.copy()
-    before = np.ascontiguousarray(standing["warning_severity"].T)
+    moves = Moves.none(len(ready) + 1, len(columns))
+    raised = np.zeros(len(columns), np.int64)  # of those that the guard rail bounds
+    severity = np.ascontiguousarray(standing["warning_severity"])
+    is_open = np.any(severity, axis=0)
     for line, watch in enumerate(ready):
-        slot, trigger = watch.slot, watch.trigger
-        found, over, bad = _evaluate(trigger, columns)
+        trigger, slot = watch.trigger, watch.slot
+        found, cleared, bad = _evaluate(trigger, columns)
         if bad is not None:
             failures.append((trigger.name, bad))
-        if not found.any() and not before[slot].any():
+        if found is None and not is_open[slot]:
             continue
-        age = time - standing["warning_since"][:, slot].astype(np.int64)
-        _move(move[line], severity[line], found, over & (age >= trigger.cooldown), before[slot], left)
-        freeze |= watch.freezes[severity[line]]
-        cut |= watch.cuts[severity[line]] & ((move[line] == RAISED) | (move[line] == ESCALATED))
-    failed = np.zeros(rows, np.bool_)
+        # Of most triggers few rows are concerned: what is left to do is done for these alone.
+        at = np.flatnonzero(severity[:, slot] if found is None else found | severity[:, slot])
+        found_here = np.zeros(len(at), np.uint8) if found is None else found[at]
+        over = found_here == 0
+        if cleared is not None:
+            over &= cleared[at]
+        if bad is not None:
+            over &= ~bad[at]
+        over &= _waited(trigger.cooldown, slot, standing, time, at)
+        left = rails.warnings(at) - raised[at]
+        move, after = _move(found_here, over, severity[at, slot], left > 0)
+        raised[at] += (move == RAISED) & (after < _CRITICAL)
+        moves.enter(line, at, move, after)
+        moves.freeze[at] |= watch.freezes[after]
+        moves.cut[at] |= watch.cuts[after] & ((move == RAISED) | (move == ESCALATED))
     for _, bad in failures:
-        failed |= bad
+        moves.failed[bad] = True
+    _assess_review(review, severity, standing, time, moves)
+    return moves
+
+
+def _assess_review(
+    review: Review, severity: NDArray[np.uint8], standing: NDArray[np.void], time: NDArray[np.int64], moves: Moves
+) -> None:
     slot = review.id - 1
-    if failed.any() or before[slot].any():
-        found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
-        age = time - standing["warning_since"][:, slot].astype(np.int64)
-        # What is left of the guard rail is not asked here: a failure must always be seen.
-        _move(move[-1], severity[-1], found, ~failed & (age >= review.cooldown), before[slot], np.ones(rows, np.int64))
-    return Moves(move, severity, severity.max(axis=0), freeze, cut, failed)
+    at = np.flatnonzero(moves.failed | (severity[:, slot] > 0))
+    if not len(at):
+        return
+    failed = moves.failed[at]
+    over = ~failed & _waited(review.cooldown, slot, standing, time, at)
+    found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
+    # What is left of the guard rail is not asked here: a failure must always be seen.
+    moves.enter(-1, at, *_move(found, over, severity[at, slot], np.ones(len(at), np.bool_)))
 
 
-def _evaluate(trigger: Trigger, columns: Columns) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Bad]:
-    """Severity that holds for sure (0: none), where the trigger is over for sure, and where it is in error."""
-    found = np.zeros(len(columns), np.uint8)
+def _evaluate(trigger: Trigger, columns: Columns) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_] | None, Bad]:
+    """Severity that holds for sure (None: nowhere one), where `clear_when` does (None: not asked), and errors."""
+    found: NDArray[np.uint8] | None = None
     bad: Bad = None
     for level in trigger.levels:
         truth = level.when(columns)
-        found[truth.true] = RANK[level.severity]
-        if truth.bad is not None:
-            bad = truth.bad if bad is None else bad | truth.bad
-    over = found == 0
-    if trigger.clear_when is not None:
-        truth = trigger.clear_when(columns)
-        over &= truth.true
-        if truth.bad is not None:
-            bad = truth.bad if bad is None else bad | truth.bad
-    if bad is not None:
-        over &= ~bad
-    return found, over, bad
+        bad = either(bad, truth.bad)
+        if np.count_nonzero(truth.true):
+            found = np.zeros(len(columns), np.uint8) if found is None else found
+            found[truth.true] = RANK[level.severity]
+    if trigger.clear_when is None:
+        return found, None, bad
+    truth = trigger.clear_when(columns)
+    return found, truth.true, either(bad, truth.bad)
+
+
+def _waited(
+    cooldown: int, slot: int, standing: NDArray[np.void], time: NDArray[np.int64], at: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Where the warning has been open for long enough to be cleared."""
+    return np.asarray(time[at] - standing["warning_since"][at, slot].astype(np.int64) >= cooldown)
 
 
 def _move(
-    move: NDArray[np.uint8],
-    severity: NDArray[np.uint8],
-    found: NDArray[np.uint8],
-    may_close: NDArray[np.bool_],
-    before: NDArray[np.uint8],
-    left: NDArray[np.int64],
-) -> None:
-    """Fill one trigger's line of `move` and `severity`; takes what it raises off `left`."""
+    found: NDArray[np.uint8], may_close: NDArray[np.bool_], before: NDArray[np.uint8], may_raise: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What one trigger does in some rows, and its severity after them; the guard rail never bounds critical ones."""
     is_open = before > 0
-    raised = ~is_open & (found > 0)
-    bounded = raised & (found < _CRITICAL)
-    raised &= ~bounded | (left > 0)
-    left -= raised & bounded
+    raised = ~is_open & (found > 0) & (may_raise | (found >= _CRITICAL))
     escalated = is_open & (found > before)
     cleared = is_open & may_close
-    severity[:] = np.where(raised | escalated, found, np.where(cleared, 0, before))
+    severity = np.where(raised | escalated, found, np.where(cleared, 0, before)).astype(np.uint8)
+    move = np.zeros(len(found), np.uint8)
     move[raised] = RAISED
     move[escalated] = ESCALATED
     move[cleared] = CLEARED
+    return move, severity
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """The words of one warning, from its trigger or from the reserved review."""
-
-    name: str
-    slot: int
-    action: str
-    reasons: list[Reason]
-
-
-def notice(watch: Watch, status: int, rank: int, row: Row) -> Notice:
+def reasons(watch: Watch, status: int, rank: int, row: Row) -> list[Reason]:
     """What a warning of an ordinary trigger says about the row."""
-    trigger = watch.trigger
-    level = next((one for one in reversed(trigger.levels) if RANK[one.severity] <= rank), trigger.levels[0])
+    trigger, when = watch.trigger, watch.levels[rank].when
     words = _OVER if status == CLEARED else trigger.reason
-    evidence = trigger.evidence or level.when.names
-    reasons = [reason(trigger.name, words, row.features, evidence, level.when.thresholds)]
-    return Notice(trigger.name, watch.slot, trigger.action, reasons)
+    return [reason(trigger.name, words, row.features, trigger.evidence or when.names, when.thresholds)]
 
 
-def review_notice(review: Review, status: int, failed: list[str], row: Row) -> Notice:
+def review_notice(review: Review) -> Notice:
+    """The reserved review as one who warns."""
+    return Notice("review", review.id - 1, review.action)
+
+
+def review_reasons(review: Review, status: int, failed: list[str], row: Row) -> list[Reason]:
     """What the reserved review says: the parts of the policy that could not be evaluated."""
     words = review.reason if status != CLEARED else _OVER
-    reasons = [reason("evaluation-error", words, row.features)]
-    reasons += [
-        {
-            "code": f"evaluation-error:{name}",
-            "en": f"{name} could not be evaluated.",
-            "zh": f"{name} 无法计算。",
-            "evidence": [],
-        }
-        for name in failed
+    return [
+        reason("evaluation-error", words, row.features),
+        *(
+            {
+                "code": f"evaluation-error:{name}",
+                "en": f"{name} could not be evaluated.",
+                "zh": f"{name} 无法计算。",
+                "evidence": [],
+            }
+            for name in failed
+        ),
     ]
-    return Notice("review", review.id - 1, review.action, reasons)
 
 
-def announce(notice: Notice, status: int, rank: int, warming: bool, row: Row) -> None:
+def announce(notice: Notice, status: int, rank: int, reasons: list[Reason], warming: bool, row: Row) -> None:
     """Change the row's standing and leave the warning's draft. The grade is the one after the row."""
     since, severity = row.standing["warning_since"], row.standing["warning_severity"]
+    opened = int(since[notice.slot])
     if status == RAISED:
         # One second after the last all-clear at least, so that no two warnings of a trigger share their id.
-        since[notice.slot] = max(row.time, int(since[notice.slot]) + 1)
-    opened = int(since[notice.slot])
-    shown = rank if status != CLEARED else int(severity[notice.slot])
-    severity[notice.slot] = rank if status != CLEARED else 0
+        opened = max(row.time, opened + 1)
+        since[notice.slot] = opened
+    shown = rank
     if status == CLEARED:
+        shown = int(severity[notice.slot])
         since[notice.slot] = max(row.time, opened)
+    severity[notice.slot] = rank if status != CLEARED else 0
     row.drafts.append(
         Draft(
             topic="warnings",
@@ -214,7 +264,7 @@ def announce(notice: Notice, status: int, rank: int, warming: bool, row: Row) ->
                 "spending_anomaly": row.published("spending_anomaly"),
                 "grade": row.grade(),
                 "warming": warming,
-                "reasons": notice.reasons,
+                "reasons": reasons,
                 "recommended_action": notice.action,
             },
             label=notice.name,

@@ -21,6 +21,7 @@ from messages.columns import Events, Source
 from messages.decoding import Decoder
 from messages.hashing import hash_column
 from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
+from messages.records import RawRecords
 from messages.verdict import Refusal, Refused
 from policy.policy import PolicyError, load
 from replay.files import FileRecord, Misfit, route
@@ -153,7 +154,7 @@ class Engine:
                 broadcasts.append((topic, record))
             else:
                 by_topic.setdefault(topic, []).append(record)
-        decoded = self._decoder.decode_many([(_source(topic), rows) for topic, rows in by_topic.items()])
+        decoded = self._decoder.decode_many([(_source(topic), RawRecords.of(rows)) for topic, rows in by_topic.items()])
         events = decoded.events.take(np.argsort(decoded.events.offset, kind="stable"))
         refused += decoded.refused
         start = 0

@@ -34,9 +34,9 @@ def spending_anomaly(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     log_odds = np.full(len(features), BASE_LOG_ODDS)
     for name, start, most, weight in _WEIGHTS:
-        log_odds += weight * np.clip(_column(features, name) - start, 0.0, most)
+        log_odds += weight * _clipped(_column(features, name) - start, most)
     for name, start, most, weight in _RATIOS:
-        log_odds += weight * np.clip(np.log(np.maximum(_column(features, name), 1e-6)) - start, 0.0, most)
+        log_odds += weight * _clipped(np.log(np.maximum(_column(features, name), 1e-6)) - start, most)
     # The purchase judged does not count as its own history.
     known = np.maximum(_column(features, "purchases_total") - _column(features, "event_is_purchase"), 0.0)
     log_odds *= known / (known + HALF_KNOWN)
@@ -46,3 +46,7 @@ def spending_anomaly(features: NDArray[np.float64]) -> NDArray[np.float64]:
 def _column(features: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     # Contiguous, so that numpy runs the same loop whatever the number of rows.
     return np.ascontiguousarray(features[:, INDEX[name]])
+
+
+def _clipped(deviation: NDArray[np.float64], most: float) -> NDArray[np.float64]:
+    return np.minimum(np.maximum(deviation, 0.0), most)

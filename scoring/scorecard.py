@@ -12,6 +12,7 @@ shaped it:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ REFERENCE_LIMIT = 3_000_000.0
 Column = Callable[[str], NDArray[np.float64]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Characteristic:
     """One line of the scorecard. Between the given (value, points) the points are linear, beyond them constant.
 
@@ -41,11 +42,16 @@ class Characteristic:
     value: Callable[[Column], NDArray[np.float64]] | None = None
     unless: Callable[[Column], NDArray[np.bool_]] | None = None
 
+    @cached_property
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The values of `points`, and the points at them."""
+        values, points = np.array(self.points, np.float64).T.copy()
+        return values, points
+
     def log_odds(self, column: Column) -> NDArray[np.float64]:
         """Points of each row."""
         value = column(self.feature) if self.value is None else self.value(column)
-        at, worth = zip(*self.points, strict=True)
-        points = np.interp(value, at, worth)
+        points = np.interp(value, *self.arrays)
         return points if self.unless is None else np.where(self.unless(column), 0.0, points)
 
 

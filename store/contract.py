@@ -129,6 +129,10 @@ class PartitionStore(Protocol):
         """Users whose timer is at most `until` (seconds), earliest first, at most `limit` of them."""
         ...
 
+    async def first_timer(self) -> int:
+        """When the earliest timer is (seconds); 0 where there is none."""
+        ...
+
     async def commit(self, commit: Commit) -> None:
         """Apply all of `commit`, or nothing.
 

@@ -29,8 +29,14 @@ class Link:
 
     def __init__(self, address: RedisAddress, server: Server) -> None:
         self.server = server
+        self.connections = 0  # made so far
         self._connection: Connection = address.connection(server.host, server.port)
         self._lock = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection of the last call is still there, as far as is known."""
+        return bool(self._connection.is_connected)
 
     async def ask(self, *commands: Command, continued: bool = False) -> list[Any]:
         """Send `commands` together and return their replies in order.
@@ -40,8 +46,10 @@ class Link:
         StoreUnavailable it may be unknown what was done.
         """
         async with self._lock:
-            if continued and not self._connection.is_connected:
-                raise StoreUnavailable(f"Redis at {self.server}: the connection was lost between two steps")
+            if not self.connected:
+                if continued:
+                    raise StoreUnavailable(f"Redis at {self.server}: the connection was lost between two steps")
+                self.connections += 1
             try:
                 return await self._exchange(commands)
             except (RedisError, OSError, TimeoutError) as error:

@@ -62,6 +62,10 @@ class MemoryPartition:
             heapq.heappush(queue, (when, user))
         return list(found)
 
+    async def first_timer(self) -> int:
+        """When the earliest timer is (seconds); 0 where there is none."""
+        return min(self._kept.timers.values(), default=0)
+
     async def commit(self, commit: Commit) -> None:
         """Apply all of `commit`, or raise StaleOwner and apply nothing."""
         kept = self._kept

@@ -71,6 +71,7 @@ class RedisPartition:
         self._record_prefix = f"{self._tag}r:"
         self._link: Link | None = None
         self._seen: dict[bytes, bytes] | None = None
+        self._watched: tuple[Link, int] | None = None  # on which the position is watched, as it was last seen
 
     async def open(self) -> Opened:
         """Read header, position and outbox in one step; from now on commits are checked against this position.
@@ -99,6 +100,7 @@ class RedisPartition:
         Not by MULTI, which a server without memory refuses even for reads: a position with an unchanged token before
         and after says as much.
         """
+        self._watched = None
         for _ in range(_READ_ATTEMPTS):
             _, before, header, outbox, _, after = await self._ask(
                 (b"UNWATCH",),
@@ -130,6 +132,11 @@ class RedisPartition:
         )
         return [user.decode() for user in found]
 
+    async def first_timer(self) -> int:
+        """When the earliest timer is (seconds); 0 where there is none."""
+        (found,) = await self._ask((b"ZRANGE", self._timers_key, b"0", b"0", b"WITHSCORES"))
+        return int(float(found[1])) if found else 0
+
     async def commit(self, commit: Commit) -> None:
         """Apply all of `commit`, or nothing.
 
@@ -139,18 +146,32 @@ class RedisPartition:
         """
         if self._seen is None:
             raise StaleOwner(f"{_text(self._position_key)}: this view was never opened")
-        _, found = await self._ask((b"WATCH", self._position_key), (b"HGETALL", self._position_key))
-        if _pairs(found) != self._seen:
-            raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it")
+        if self._watched is None or self._watched != self._connection():
+            _, found = await self._ask(*self._watch())
+            if _pairs(found) != self._seen:
+                raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it")
         moved = {topic.encode(): encode_position(position) for topic, position in commit.position.items()}
         moved[_TOKEN] = secrets.token_bytes(8)
-        replies = await self._ask((b"MULTI",), *self._steps(commit, moved), (b"EXEC",), continued=True)
-        if replies[-1] is None:
+        # The next commit's watch goes along with this commit, which saves it a round trip.
+        steps = ((b"MULTI",), *self._steps(commit, moved), (b"EXEC",), *self._watch())
+        self._watched = None
+        *_, done, _, found = await self._ask(*steps, continued=True)
+        if done is None:
             raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it during the commit")
-        for reply in replies[-1]:
+        for reply in done:
             if isinstance(reply, Exception):
                 raise CorruptState(f"{self._tag} a part of a commit was refused: {reply}")
         self._seen = {**self._seen, **moved}
+        if _pairs(found) == self._seen:  # else the next commit finds out who moved it
+            self._watched = self._connection()
+
+    def _watch(self) -> tuple[Command, Command]:
+        return (b"WATCH", self._position_key), (b"HGETALL", self._position_key)
+
+    def _connection(self) -> tuple[Link, int] | None:
+        """Names the present connection, None where there is none: a watch ends with the one that it was made on."""
+        link = self._link
+        return (link, link.connections) if link is not None and link.connected else None
 
     def _steps(self, commit: Commit, moved: Mapping[bytes, bytes]) -> Iterator[Command]:
         """Give the commands between MULTI and EXEC."""

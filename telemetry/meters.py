@@ -1,6 +1,6 @@
 """What the agents report, as metrics. It has the methods of the agents' `Meters` protocol without knowing of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from telemetry import metrics
 from telemetry.metrics import Metric, Registry
@@ -41,9 +41,10 @@ class PrometheusMeters:
         self._registry.observe(metrics.BATCH_EVENTS, events)
         self._registry.observe(metrics.BATCH_SECONDS, seconds)
 
-    def answered(self, seconds: float) -> None:
-        """Seconds from a batch's oldest record reaching the broker to its decisions being published."""
-        self._registry.observe(metrics.DECISION_DELAY, seconds)
+    def answered(self, seconds: Sequence[float]) -> None:
+        """For each decision, seconds from its event's record to the broker's confirmation of the decision."""
+        for delay in seconds:
+            self._registry.observe(metrics.DECISION_DELAY, max(0.0, delay))
 
     def refused(self, topic: str, error: str) -> None:
         """One record went to the dead letters."""

@@ -64,7 +64,7 @@ BATCH_SECONDS = _histogram("batch_seconds", "second", "From gathering a batch to
 DECISION_DELAY = _histogram(
     "decision_delay_seconds",
     "second",
-    "From the broker's timestamp of a batch's oldest record to its decisions being published.",
+    "From the timestamp of the record that led to a decision to the broker's confirmation of the decision.",
     LATENCY_BUCKETS,
 )
 
@@ -103,6 +103,10 @@ class Registry:
     def __init__(self) -> None:
         self._collectors = CollectorRegistry()
         self._live: dict[str, Counter | Gauge | Histogram] = {metric.name: self._make(metric) for metric in METRICS}
+        # By metric and values of labels: the library's own look-up checks names and takes a lock each time.
+        self._children: dict[str, dict[tuple[str, ...], Counter | Gauge | Histogram]] = {
+            metric.name: {} for metric in METRICS
+        }
 
     def add(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Count `amount` more of a counter."""
@@ -128,11 +132,13 @@ class Registry:
     def forget(self, metric: Metric) -> None:
         """Drop all combinations of label values of a metric."""
         self._live[metric.name].clear()
+        self._children[metric.name].clear()
 
     def remove(self, metric: Metric, **labels: str) -> None:
         """Drop one combination of label values, if it is there."""
         with contextlib.suppress(KeyError):
             self._live[metric.name].remove(*(labels[name] for name in metric.labels))
+            self._children[metric.name].clear()
 
     def value(self, metric: Metric, **labels: str) -> float:
         """The present value of a counter or gauge; 0 where it was never touched."""
@@ -144,8 +150,15 @@ class Registry:
         return generate_latest(self._collectors)
 
     def _child(self, metric: Metric, labels: dict[str, str]) -> Counter | Gauge | Histogram:
-        live = self._live[metric.name]
-        return live.labels(**labels) if metric.labels else live
+        if not metric.labels:
+            return self._live[metric.name]
+        if tuple(labels) != metric.labels:
+            return self._live[metric.name].labels(**labels)
+        children, values = self._children[metric.name], tuple(labels.values())
+        child = children.get(values)
+        if child is None:
+            child = children[values] = self._live[metric.name].labels(**labels)
+        return child
 
     def _make(self, metric: Metric) -> Counter | Gauge | Histogram:
         if metric.kind == "histogram":

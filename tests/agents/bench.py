@@ -7,10 +7,10 @@ from typing import Any
 
 from agents.partition import Partition
 from agents.transport import FOREVER, RecordBatch
-from messages.decoding import Record
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL, JournalEntry, journal_entry
 from messages.message import Message
+from messages.records import RawRecords, Record
 from store.contract import Store
 from tests.agents.cluster import START_MS, event
 from tests.agents.standins import deps
@@ -35,7 +35,7 @@ class Published:
     async def stop(self) -> None:
         pass
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], partition: int | None = None) -> None:
         self.messages.extend(messages)
         self.published()
 
@@ -121,8 +121,8 @@ class Owner:
     def end(self, partition: int) -> None:
         self._next = {}
 
-    def unread(self, topic: str, partition: int) -> int:
-        return len(self._bench.records_of[topic]) - self._next.get(topic, 0)
+    def unread(self, topic: str, partition: int, taken: int) -> int:
+        return len(self._bench.records_of[topic]) - taken
 
     def seen_ms(self, topic: str, partition: int) -> int:
         return FOREVER
@@ -132,15 +132,16 @@ class Owner:
 
     def feed(self) -> None:
         """Hand over everything that is in the logs."""
+        batches = []
         for topic, start in self._next.items():
             records = self._bench.records_of[topic][start:]
             if records:
-                batch = RecordBatch(topic, 0, start, start + len(records), records, self._ticket)
-                self._next[topic] = batch.end
-                self.partition.deliver(batch, partial(self._acknowledge, batch))
+                batches.append(RecordBatch(topic, 0, start, start + len(records), RawRecords.of(records), self._ticket))
+                self._next[topic] = batches[-1].end
+        self.partition.deliver(batches, partial(self._acknowledge, batches))
 
-    def _acknowledge(self, batch: RecordBatch) -> None:
-        self.acknowledged.append(f"{batch.topic}/{batch.end}")
+    def _acknowledge(self, batches: Sequence[RecordBatch]) -> None:
+        self.acknowledged += [f"{batch.topic}/{batch.end}" for batch in batches]
         self._moved.set()
 
     # --- the test's side

@@ -96,6 +96,7 @@ class PlainOutcome:
     decisions: list[Message]
     watermark: int
     disposition: NDArray[np.uint8]
+    caused: NDArray[np.int32]
     retired: Sequence[int] = ()
     counts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -131,7 +132,8 @@ def decide(
     watermark = max(watermark, clock // 1000 - LATENESS)
     decisions += _fired(records, users, watching, watermark)
     touched = np.unique(np.concatenate([rows, rows_due])).astype(np.uint32)
-    return PlainOutcome(touched, decisions, watermark, np.ones(len(events), np.uint8))
+    caused = np.full(len(decisions), -1, np.int32)
+    return PlainOutcome(touched, decisions, watermark, np.ones(len(events), np.uint8), caused)
 
 
 def _fired(records: NDArray[np.void], users: Sequence[str], watching: set[int], watermark: int) -> list[Message]:

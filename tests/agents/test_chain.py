@@ -42,13 +42,20 @@ def test_a_hole_that_could_not_be_explained_is_looked_at_again() -> None:
 
 def test_markers_at_the_end_of_the_log_are_not_unread() -> None:
     chain = Chain(ticket=1, next=5, end=7)
-    assert chain.unread == 2
+    assert chain.unread(chain.next) == 2
     chain.reached = 7
-    assert chain.unread == 0
+    assert chain.unread(chain.next) == 0
+
+
+def test_records_on_their_way_to_the_owner_are_unread() -> None:
+    chain = Chain(ticket=1, next=5, end=10, reached=5)
+    chain.hand_over(9)
+    chain.reached = 10
+    assert [chain.unread(5), chain.unread(10)] == [5, 0]
 
 
 def test_before_the_first_fetch_a_log_counts_as_unread() -> None:
-    assert Chain(ticket=1, next=5).unread == 1
+    assert Chain(ticket=1, next=5).unread(5) == 1
 
 
 @settings(max_examples=200, deadline=None)

@@ -57,6 +57,10 @@ class FailingView:
         due: list[str] = await self._call("due", until, limit)
         return due
 
+    async def first_timer(self) -> int:
+        first: int = await self._call("first_timer")
+        return first
+
     async def commit(self, commit: Commit) -> None:
         await self._call("commit", commit)
 

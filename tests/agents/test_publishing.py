@@ -59,6 +59,22 @@ async def test_what_is_published_is_there_with_keys_and_headers_in_order(group: 
 
 
 @pytest.mark.embedded
+async def test_decisions_go_to_the_partition_of_their_events_whatever_their_size(group: Cluster) -> None:
+    sizes = [10, 200_000, 10, 300_000, 10, 100_000, 170_000]
+    sent = [Message("warnings", b"u%d" % size, b"%d " % number * size) for number, size in enumerate(sizes)]
+    sent = [Message(m.topic, m.key, m.value[:size], (("n", b"1"),)) for m, size in zip(sent, sizes, strict=True)]
+    publisher = KafkaPublisher({"bootstrap_servers": group.kafka}, SilentMeters())
+    await publisher.start()
+    try:
+        await publisher.publish(sent, 2)
+    finally:
+        await publisher.stop()
+    records = await group.read("warnings")
+    assert [(record.partition, record.key, record.value) for record in records] == [(2, m.key, m.value) for m in sent]
+    assert all(record.headers == (("n", b"1"),) for record in records)
+
+
+@pytest.mark.embedded
 async def test_a_message_that_no_broker_would_take_is_an_error_and_not_tried_for_ever(services: Embedded) -> None:
     publisher = KafkaPublisher({"bootstrap_servers": services.kafka_bootstrap}, SilentMeters())
     await publisher.start()
@@ -67,6 +83,16 @@ async def test_a_message_that_no_broker_would_take_is_an_error_and_not_tried_for
             await publisher.publish([Message("warnings", b"u1", b"x" * 5_000_000)])
     finally:
         await publisher.stop()
+
+
+class Batch:
+    """What a producer makes a batch of."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, *, value: bytes, **_: object) -> None:
+        self.values.append(value)
 
 
 class Producer:
@@ -109,6 +135,12 @@ class Producer:
             outcome.set_result(SimpleNamespace(offset=len(self.sent)))
         return outcome
 
+    def create_batch(self) -> "Batch":
+        return Batch()
+
+    async def send_batch(self, batch: "Batch", topic: str, *, partition: int) -> object:
+        return await self.send(topic, b",".join(batch.values))
+
     async def send_and_wait(self, topic: str, value: bytes, **_: object) -> object:
         return await (await self.send(topic, value))  # type: ignore[misc]
 
@@ -140,6 +172,19 @@ async def test_after_a_failure_everything_from_the_first_undelivered_message_on_
     Producer.made[0].failing = {b"2": KafkaConnectionError("gone")}
     await publisher.publish(messages(5))
     assert Producer.made[0].sent == [b"0", b"1", b"3", b"4", b"2", b"3", b"4"]
+    meters = publisher._meters
+    assert isinstance(meters, Counts)
+    assert (meters.by_topic, meters.retries) == ({"warnings": 5}, 1)
+
+
+async def test_after_a_failure_parcels_from_the_first_undelivered_one_on_are_sent_again_in_order(
+    publisher: KafkaPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "PARCEL_BYTES", 2 * publishing._size(messages(1)[0]))
+    await publisher.start()
+    Producer.made[0].failing = {b"2,3": KafkaConnectionError("gone")}
+    await publisher.publish(messages(5), 7)
+    assert Producer.made[0].sent == [b"0,1", b"4", b"2,3", b"4"]
     meters = publisher._meters
     assert isinstance(meters, Counts)
     assert (meters.by_topic, meters.retries) == ({"warnings": 5}, 1)

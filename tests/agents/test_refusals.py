@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pytest
 
 from agents.refusals import DeadLetterLimit, TooManyRefused
@@ -17,7 +18,7 @@ def check(limit: DeadLetterLimit, bad: Sequence[bool], topic: str = "purchases",
     source = Source(topic, 0)
     reason = "amount: Input should be a valid integer (got 'user-7')"
     refused = [Refusal(source, at, b"user-7", b"{", "contract", reason) for at in offsets if bad[at - start]]
-    limit.check(topic, offsets, refused)
+    limit.check(topic, np.array(offsets, np.int64), refused)
 
 
 def limited(share: float = 0.5) -> DeadLetterLimit:

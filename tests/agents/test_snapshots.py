@@ -5,10 +5,10 @@ import pytest
 
 from agents.snapshots import Untrusted, open_snapshot, restore_learner, snapshot_message
 from agents.trainer import Trainer
-from messages.decoding import Record
 from messages.encoding import encode
 from messages.message import Message
 from messages.outputs import TRAINING_EXAMPLES
+from messages.records import Record
 from scoring.inputs import INPUTS
 from scoring.learner import Learner
 from scoring.logistic import Logistic

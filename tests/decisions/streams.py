@@ -15,11 +15,12 @@ from decisions.outcome import Example, Outcome
 from features.market import Market
 from features.record import RECORD
 from messages.columns import Events, Source
-from messages.decoding import Decoder, Record, merge
+from messages.decoding import Decoder, merge
 from messages.hashing import stable_hash
 from messages.inputs import USER_TOPICS
 from messages.message import Message
 from messages.money import Money
+from messages.records import RawRecords, Record
 from policy.policy import Policy, load_default
 from scoring.model import Model
 from scoring.scorecard import Scorecard
@@ -88,7 +89,7 @@ def decode(stream: Sequence[Event], topics: dict[str, int] | None = None) -> Eve
         offset = offsets.get(topic, 0)
         offsets[topic] = offset + 1
         record = Record(json.dumps(body).encode(), body["user_id"].encode(), offset)
-        decoded = decoder.decode(Source(topic, 0, "one"), [record])
+        decoded = decoder.decode(Source(topic, 0, "one"), RawRecords.of([record]))
         assert not decoded.refused, decoded.refused
         parts.append(decoded)
     return merge(parts).events

@@ -13,11 +13,12 @@ from app.settings import Settings
 from decisions.decide import decide
 from features.packing import pack
 from messages.columns import Events, Source
-from messages.decoding import Record as Kept
 from messages.encoding import dead_letter
 from messages.inputs import USER_TOPICS
 from messages.journal import journal_message
 from messages.message import Message
+from messages.records import RawRecords
+from messages.records import Record as Kept
 from replay.engine import Book
 from store.contract import Header, TopicPosition
 from store.projection import limit_views
@@ -83,7 +84,8 @@ class Run:
         parts = []
         for topic, begin in begins.items():
             log = self.logs.inputs[topic, begin.epoch]
-            decoded = self._decoder.decode(Source(topic, 0, begin.epoch), log.records(begin.next_offset, log.end))
+            records = RawRecords.of(log.records(begin.next_offset, log.end))
+            decoded = self._decoder.decode(Source(topic, 0, begin.epoch), records)
             self.logs.letters += [self._published(dead_letter(refusal), "id") for refusal in decoded.refused]
             parts += [decoded.events] if len(decoded.events) else []
             self._position[topic] = TopicPosition(log.end, begin.epoch)

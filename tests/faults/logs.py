@@ -14,10 +14,10 @@ from agents.broadcasts import TOPICS as BROADCASTS
 from app.broker import topic_epochs
 from app.kafka import POLL_MS, partition_of, started
 from app.settings import Settings
-from messages.decoding import Record
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL
 from messages.outputs import DEAD_LETTERS, DECISION_TOPICS, TRAINING_EXAMPLES
+from messages.records import Record
 from store.contract import Header, LimitView, TopicPosition
 from store.redis import RedisPartition, RedisStore
 

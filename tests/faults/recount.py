@@ -19,6 +19,7 @@ from messages.columns import Events, Source
 from messages.encoding import dead_letter
 from messages.journal import JournalEntry, TopicRange, journal_entry
 from messages.message import Message
+from messages.records import RawRecords
 from messages.vocabulary import Kind
 from policy.policy import Policy
 from replay.engine import Book
@@ -216,7 +217,9 @@ class Recount:
             records = log.records(piece.begin, piece.end)
             count = 0
             if records:
-                decoded = self._decoder.decode(Source(piece.topic, entry.partition, piece.epoch), records)
+                decoded = self._decoder.decode(
+                    Source(piece.topic, entry.partition, piece.epoch), RawRecords.of(records)
+                )
                 for refusal in decoded.refused:
                     self._expect(self.found.letters, dead_letter(refusal), "id")
                 count = len(decoded.events)

@@ -14,8 +14,8 @@ import pytest
 from app.settings import Settings
 from features.packing import pack, unpack
 from features.record import RECORD
-from messages.decoding import Record as Kept
 from messages.journal import journal_entry
+from messages.records import Record as Kept
 from policy.policy import load, load_default
 from store.contract import TopicPosition
 from tests.faults.findings import Findings

@@ -13,9 +13,10 @@ from decisions.in_force import InForce
 from features.market import Market
 from messages.broadcasts import parse_broadcast
 from messages.columns import Source
-from messages.decoding import Record as Kept
 from messages.inputs import BROADCAST_TOPICS, USER_TOPICS, PolicyPublished
 from messages.outputs import DECISION_TOPICS
+from messages.records import RawRecords
+from messages.records import Record as Kept
 from messages.verdict import Refusal, Refused
 from policy.policy import PolicyError, load, load_default
 from replay.engine import Engine, replay
@@ -47,9 +48,8 @@ def accepted(records: list[Record]) -> list[dict[str, Any]]:
             by_topic[record.topic].append((place, record))
     good: dict[int, dict[str, Any]] = {}
     for topic, placed in by_topic.items():
-        decoded = decoder(Settings()).decode(
-            Source(topic, 0), [Kept(record.value, record.key, place, ARRIVED_MS) for place, record in placed]
-        )
+        kept = RawRecords.of(Kept(record.value, record.key, place, ARRIVED_MS) for place, record in placed)
+        decoded = decoder(Settings()).decode(Source(topic, 0), kept)
         for place in decoded.events.offset.tolist():
             good[place] = json.loads(records[place].value) | {"topic": topic}
     return [good[place] for place in sorted(good)]
@@ -124,7 +124,7 @@ def test_events_come_late_within_the_allowed_lateness_beyond_it_and_beyond_the_w
 def test_bad_records_are_of_many_kinds(records: list[Record]) -> None:
     errors: Counter[str] = Counter()
     for topic in USER_TOPICS:
-        kept = [Kept(r.value, r.key, i, ARRIVED_MS) for i, r in enumerate(records) if r.topic == topic]
+        kept = RawRecords.of(Kept(r.value, r.key, i, ARRIVED_MS) for i, r in enumerate(records) if r.topic == topic)
         errors.update(refusal.error for refusal in decoder(Settings()).decode(Source(topic, 0), kept).refused)
     assert {Refused.NOT_UTF8, Refused.NOT_JSON, Refused.CONTRACT, Refused.KEY_MISMATCH, Refused.TOO_FAR_AHEAD} <= {
         *errors

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from features.record import RECORD
 from messages.columns import EVENT, Source
-from messages.decoding import Decoder, Record
+from messages.decoding import Decoder
 from messages.hashing import stable_hash
 from messages.inputs import USER_TOPICS
 from messages.money import Money
+from messages.records import RawRecords, Record
 from messages.vocabulary import CATEGORIES, FUND_STATUSES, VERDICTS
 
 DAY = 86_400
@@ -146,7 +147,7 @@ def columns(events: Sequence[Mapping[str, Any]], rows: Mapping[str, int]) -> NDA
     parts = [np.zeros(0, EVENT)]
     for event in events:
         raw = Record(json.dumps(event).encode(), event["user_id"].encode(), 0, 0)
-        decoded = DECODER.decode(Source(TOPIC_OF[event["type"]], 0), [raw])
+        decoded = DECODER.decode(Source(TOPIC_OF[event["type"]], 0), RawRecords.of([raw]))
         assert not decoded.refused, decoded.refused
         parts.append(decoded.events.columns)
     whole = np.concatenate(parts)

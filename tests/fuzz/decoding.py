@@ -11,6 +11,8 @@ from messages.decoding import DAY_MS, Decoded, Decoder
 from messages.encoding import LARGEST_LETTER, LARGEST_LETTER_KEY, dead_letter
 from messages.inputs import USER_TOPICS
 from messages.money import Money
+from messages.records import RawRecords
+from messages.validating import Validators
 from messages.verdict import Fault, Judge, Refusal, Refused
 from messages.vocabulary import CURRENCIES
 from tests.fuzz.records import MARK, Fuzzed
@@ -22,6 +24,8 @@ MONEY = Money("CNY", {code: 1.0 for code in CURRENCIES if code not in WITHOUT_RA
 DECODER = Decoder(MONEY)
 #: Another one, whose cache of hashes knows other words.
 SECOND = Decoder(MONEY)
+#: What decides where the scanner is not sure: alone it must come to the same.
+VALIDATORS = Validators(MONEY, DAY_MS)
 JUDGES = {topic: Judge(models) for topic, models in USER_TOPICS.items()}
 #: One record of so many is decoded alone as well.
 _ALONE = 4
@@ -52,6 +56,7 @@ def check(records: Sequence[Fuzzed]) -> Checked:
     """
     source = Source(records[0].topic, 3, "epoch-1")
     together = _decoded(DECODER, source, records, None if len(records) > 1 else records[0])
+    _compare_with_validators(records, together, source)
     event_at = {offset: i for i, offset in enumerate(together.events.offset.tolist())}
     refusal_at = {refusal.offset: refusal for refusal in together.refused}
     if [record.offset for record in records] != sorted([*event_at, *refusal_at]) or len(event_at) != len(
@@ -77,7 +82,7 @@ def check(records: Sequence[Fuzzed]) -> Checked:
 
 def _decoded(decoder: Decoder, source: Source, records: Sequence[Fuzzed], culprit: Fuzzed | None) -> Decoded:
     try:
-        return decoder.decode(source, records)
+        return decoder.decode(source, RawRecords.of(records))
     except Exception as error:
         if culprit is None:  # whose fault it is shows alone
             for record in records:
@@ -94,6 +99,21 @@ def _compare(record: Fuzzed, alone: Decoded, together: Decoded, at: int | None, 
         found = (one.columns[0].item(), one.users[0], one.ids[0], one.references[0], int(one.offset[0]))
         if found != (many.columns[at].item(), many.users[at], many.ids[at], many.references[at], record.offset):
             raise Broken("another event alone than in a batch", record)
+
+
+def _compare_with_validators(records: Sequence[Fuzzed], decoded: Decoded, source: Source) -> None:
+    """The validators alone come to the same as the scanner and they."""
+    validated = VALIDATORS.validate(source, RawRecords.of(records))
+    if decoded.refused != validated.refused:
+        raise Broken("the validators alone refuse others, or for other reasons")
+    one, other = decoded.events, validated.events
+    same = one.columns.tobytes() == other.columns.tobytes() and one.offset.tolist() == other.offset.tolist()
+    if same and (one.users, one.ids, one.references) == (other.users, other.ids, other.references):
+        return
+    if len(records) > 1:  # whose fault it is shows alone
+        for record in records:
+            _compare_with_validators([record], _decoded(SECOND, source, [record], record), source)
+    raise Broken("the validators alone make other events of it", records[0] if len(records) == 1 else None)
 
 
 def _check_event(record: Fuzzed, row: tuple[Any, ...], user: str, identity: str) -> None:

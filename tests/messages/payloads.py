@@ -1,15 +1,15 @@
 """Valid and nearly valid events as bytes, for hypothesis."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
 
 from messages.columns import Source
-from messages.decoding import Record
 from messages.examples import EVENTS
 from messages.inputs import EARLIEST_MS, LARGEST_AMOUNT, LATEST_MS, USER_TOPICS, UserEvent
+from messages.records import RawRecords, Record
 from messages.vocabulary import CATEGORIES, CURRENCIES, FUND_STATUSES, PAYMENT_METHODS, VERDICTS
 
 USER_MODELS: tuple[type[UserEvent], ...] = tuple(model for models in USER_TOPICS.values() for model in models)
@@ -30,6 +30,10 @@ def event_bytes(kind: str, **changes: Any) -> bytes:
 
 def record(value: bytes | None, key: bytes | None = b"u-1042", offset: int = 0, timestamp: int = 0) -> Record:
     return Record(value, key, offset, timestamp)
+
+
+def raw(records: Iterable[Record]) -> RawRecords:
+    return RawRecords.of(records)
 
 
 identifiers = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)
@@ -87,6 +91,15 @@ def fields_of(draw: st.DrawFn, model: type[UserEvent]) -> dict[str, Any]:
         elif choice == 1 and info.default is None:
             fields[name] = None
     return fields
+
+
+@st.composite
+def valid_events(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A topic and the bytes of an event of it as producers write them, valid but for rules across fields."""
+    fields = draw(fields_of(draw(st.sampled_from(USER_MODELS))))
+    names = draw(st.permutations(list(fields)))
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (",\n  ", ": ")]))
+    return TOPIC_OF[fields["type"]], json.dumps({name: fields[name] for name in names}, separators=separators).encode()
 
 
 @st.composite

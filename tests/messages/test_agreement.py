@@ -1,4 +1,4 @@
-"""The fast path and pydantic accept the same records with the same values, whatever the bytes."""
+"""The scanner, msgspec and pydantic accept the same records with the same values, whatever the bytes."""
 
 import json
 import re
@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from messages.columns import EVENT, Source
-from messages.decoding import Decoder
+from messages.decoding import DAY_MS, Decoded, Decoder
 from messages.examples import EVENTS
 from messages.hashing import stable_hash
 from messages.inputs import USER_TOPICS, UserEvent
 from messages.money import Money
+from messages.records import RawRecords
 from messages.structs import derive
+from messages.validating import Validators
 from messages.verdict import Fault, Judge, Refused
 from messages.vocabulary import CATEGORIES, CURRENCIES, FUND_STATUSES, PAYMENT_METHODS, VERDICTS, Kind
 from tests.messages.payloads import (
@@ -27,12 +29,15 @@ from tests.messages.payloads import (
     damaged_events,
     doubtful_events,
     fields_of,
+    raw,
     record,
+    valid_events,
 )
 
 #: All rates equal, and no currency with fewer digits than the book's: amounts stay below the bound.
 MONEY = Money("CNY", dict.fromkeys(CURRENCIES, 1.0))
 DECODER = Decoder(MONEY)
+VALIDATORS = Validators(MONEY, DAY_MS)
 JUDGES = {topic: Judge(models) for topic, models in USER_TOPICS.items()}
 _thorough = settings(max_examples=300, deadline=None, derandomize=True)
 
@@ -76,10 +81,23 @@ def expected_row(event: BaseModel) -> dict[str, int]:
     return row
 
 
+def decode(topic: str, records: RawRecords) -> Decoded:
+    """The records decoded; the validators alone decode them to the same."""
+    decoded = DECODER.decode(Source(topic, 0), records)
+    validated = VALIDATORS.validate(Source(topic, 0), records)
+    assert decoded.refused == validated.refused
+    assert decoded.events.columns.tobytes() == validated.events.columns.tobytes()
+    assert decoded.events.users == validated.events.users
+    assert decoded.events.ids == validated.events.ids
+    assert decoded.events.references == validated.events.references
+    assert decoded.events.offset.tolist() == validated.events.offset.tolist()
+    return decoded
+
+
 def assert_agreement(topic: str, value: bytes) -> None:
     verdict = JUDGES[topic].judge(value)
     key = b"?" if isinstance(verdict, Fault) else verdict.model_dump()["user_id"].encode()
-    decoded = DECODER.decode(Source(topic, 0), [record(value, key)])
+    decoded = decode(topic, raw([record(value, key)]))
     if isinstance(verdict, Fault):
         assert len(decoded.events) == 0
         (refusal,) = decoded.refused
@@ -146,8 +164,8 @@ def test_the_derived_struct_reads_every_valid_event_without_pydantic(
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.one_of(doubtful_events(), damaged_events()), max_size=8))
-def test_a_batch_decodes_to_what_its_records_decode_to_alone(cases: list[tuple[str, bytes]]) -> None:
+@given(st.lists(st.one_of(valid_events(), doubtful_events(), damaged_events()), max_size=12), st.integers(0, 12))
+def test_a_batch_decodes_to_what_any_cut_of_it_decodes_to(cases: list[tuple[str, bytes]], cut: int) -> None:
     for topic in {topic for topic, _ in cases}:
         values = [value for other, value in cases if other == topic]
         keys = []
@@ -155,12 +173,15 @@ def test_a_batch_decodes_to_what_its_records_decode_to_alone(cases: list[tuple[s
             verdict = JUDGES[topic].judge(value)
             keys.append(b"?" if isinstance(verdict, Fault) else verdict.model_dump()["user_id"].encode())
         records = [record(value, key, 100 + i) for i, (value, key) in enumerate(zip(values, keys, strict=True))]
-        together = DECODER.decode(Source(topic, 0), records)
-        alone = [DECODER.decode(Source(topic, 0), [each]) for each in records]
-        assert together.refused == [refusal for each in alone for refusal in each.refused]
-        assert together.events.columns.tolist() == [row for each in alone for row in each.events.columns.tolist()]
-        assert list(together.events.references) == [name for each in alone for name in each.events.references]
-        assert together.events.offset.tolist() == [offset for each in alone for offset in each.events.offset.tolist()]
+        together = decode(topic, raw(records))
+        for parts in [[each] for each in records], [records[:cut], records[cut:]]:
+            decoded = [decode(topic, raw(part)) for part in parts]
+            assert together.refused == [refusal for each in decoded for refusal in each.refused]
+            assert together.events.columns.tolist() == [row for each in decoded for row in each.events.columns.tolist()]
+            assert together.events.users == [name for each in decoded for name in each.events.users]
+            assert together.events.ids == [name for each in decoded for name in each.events.ids]
+            assert together.events.references == [name for each in decoded for name in each.events.references]
+            assert together.events.offset.tolist() == [o for each in decoded for o in each.events.offset.tolist()]
 
 
 @pytest.mark.parametrize("model", USER_MODELS, ids=lambda model: model.__name__)

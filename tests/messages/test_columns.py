@@ -8,9 +8,8 @@ def events_of(topic: str, offsets: list[int]) -> Events:
     columns = np.zeros(len(offsets), EVENT)
     columns["time"] = offsets
     names = [f"{topic}-{offset}" for offset in offsets]
-    return Events(
-        columns, names, names, names, (Source(topic, 0),), np.zeros(len(offsets), np.uint8), np.array(offsets)
-    )
+    places = np.zeros(len(offsets), np.uint8), np.array(offsets), np.array(offsets) * 1_000
+    return Events(columns, names, names, names, (Source(topic, 0),), *places)
 
 
 def places(events: Events) -> list[tuple[str, int]]:
@@ -22,12 +21,21 @@ def test_taking_events_keeps_all_members_together() -> None:
     assert places(taken) == [("bills", 7), ("bills", 5)]
     assert taken.users == taken.ids == taken.references == ["bills-7", "bills-5"]
     assert taken.columns["time"].tolist() == [7, 5]
+    assert taken.arrived.tolist() == [7_000, 5_000]
 
 
 def test_taken_columns_are_a_copy() -> None:
     events = events_of("bills", [5])
     events.take(np.array([0])).columns["time"] = 9
     assert events.columns["time"].tolist() == [5]
+
+
+def test_a_slice_is_a_view_with_all_members_together() -> None:
+    events = events_of("bills", [5, 6, 7])
+    cut = events.slice(1, 3)
+    assert places(cut) == [("bills", 6), ("bills", 7)]
+    assert cut.users == cut.ids == cut.references == ["bills-6", "bills-7"]
+    assert np.shares_memory(cut.columns, events.columns)
 
 
 def test_concatenated_events_still_know_their_sources() -> None:
@@ -37,6 +45,7 @@ def test_concatenated_events_still_know_their_sources() -> None:
     assert places(together) == [("bills", 1), ("bills", 2), ("purchases", 7), ("bills", 3)]
     assert together.users == ["bills-1", "bills-2", "purchases-7", "bills-3"]
     assert together.columns["time"].tolist() == [1, 2, 7, 3]
+    assert together.columns.dtype == EVENT
     assert together.source.dtype == np.uint8
 
 

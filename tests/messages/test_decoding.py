@@ -16,14 +16,14 @@ from messages.examples import EVENTS
 from messages.hashing import stable_hash
 from messages.money import Money
 from messages.vocabulary import CATEGORIES, Kind
-from tests.messages.payloads import TOPIC_OF, event_bytes, record, source_of
+from tests.messages.payloads import TOPIC_OF, event_bytes, raw, record, source_of
 
 DECODER = Decoder(Money("CNY"))
 
 
 @pytest.mark.parametrize("kind", sorted(TOPIC_OF))
 def test_the_example_of_every_kind_is_accepted(kind: str) -> None:
-    decoded = DECODER.decode(source_of(kind), [record(event_bytes(kind), offset=41)])
+    decoded = DECODER.decode(source_of(kind), raw([record(event_bytes(kind), offset=41)]))
     assert decoded.refused == []
     assert decoded.events.columns["kind"].tolist() == [Kind[kind.upper()]]
     assert decoded.events.users == ["u-1042"]
@@ -34,7 +34,7 @@ def test_the_example_of_every_kind_is_accepted(kind: str) -> None:
 
 def test_a_purchase_fills_its_columns() -> None:
     value = event_bytes("purchase", time=1_767_225_600_999, energy_intensive=True)
-    row = DECODER.decode(source_of("purchase"), [record(value)]).events.columns[0]
+    row = DECODER.decode(source_of("purchase"), raw([record(value)])).events.columns[0]
     assert row["time"] == 1_767_225_600
     assert row["event"] == stable_hash("evt-000001")
     assert row["amount"] == 129_900
@@ -46,13 +46,13 @@ def test_a_purchase_fills_its_columns() -> None:
 
 def test_absent_identifiers_are_zero() -> None:
     value = event_bytes("purchase", device_id=..., city=None)
-    row = DECODER.decode(source_of("purchase"), [record(value)]).events.columns[0]
+    row = DECODER.decode(source_of("purchase"), raw([record(value)])).events.columns[0]
     assert (row["device"], row["city"]) == (0, 0)
 
 
 def test_an_opened_account_always_says_what_it_consents_to() -> None:
     value = event_bytes("account_opened", consents_to_increases=..., monthly_income=..., region=...)
-    row = DECODER.decode(source_of("account_opened"), [record(value)]).events.columns[0]
+    row = DECODER.decode(source_of("account_opened"), raw([record(value)])).events.columns[0]
     assert row["flags"] == FLAG_CONSENTS_TO_AUTOMATION
     assert row["present"] == PRESENT_CONSENT_TO_INCREASES | PRESENT_CONSENT_TO_AUTOMATION
 
@@ -64,7 +64,7 @@ def test_a_changed_profile_says_which_facts_it_carries() -> None:
         event_bytes("profile_changed", monthly_income=..., region="CN-SH", consents_to_increases=False),
         event_bytes("profile_changed", consents_to_increases=True, consents_to_automated_decisions=False),
     ]
-    columns = DECODER.decode(source, [record(value) for value in values]).events.columns
+    columns = DECODER.decode(source, raw([record(value) for value in values])).events.columns
     assert columns["present"].tolist() == [
         PRESENT_INCOME,
         PRESENT_REGION | PRESENT_CONSENT_TO_INCREASES,
@@ -81,29 +81,29 @@ def test_amounts_arrive_in_the_currency_of_the_book() -> None:
         event_bytes("bill_issued", currency="CNY", amount_due=1000, minimum_due=100),
         event_bytes("bill_issued", currency="USD", amount_due=1000, minimum_due=100),
     ]
-    columns = decoder.decode(source_of("bill_issued"), [record(value) for value in values]).events.columns
+    columns = decoder.decode(source_of("bill_issued"), raw([record(value) for value in values])).events.columns
     assert columns["amount"].tolist() == [5000, 1000, 7000]
     assert columns["minimum"].tolist() == [500, 100, 700]
 
 
 def test_references_name_what_a_reply_has_to_name() -> None:
     values = [event_bytes("repayment"), event_bytes("repayment", bill_id=...), event_bytes("reversal")]
-    repayments = DECODER.decode(source_of("repayment"), [record(value) for value in values])
+    repayments = DECODER.decode(source_of("repayment"), raw([record(value) for value in values]))
     assert repayments.events.references == ["b-2026-01", "", "b-2026-01"]
     for kind, name in {
         "limit_request": "request_id",
         "warning_feedback": "warning_id",
         "bill_issued": "bill_id",
     }.items():
-        decoded = DECODER.decode(source_of(kind), [record(event_bytes(kind))])
+        decoded = DECODER.decode(source_of(kind), raw([record(event_bytes(kind))]))
         assert decoded.events.references == [EVENTS[kind][name]]
-    assert DECODER.decode(source_of("purchase"), [record(event_bytes("purchase"))]).events.references == [""]
+    assert DECODER.decode(source_of("purchase"), raw([record(event_bytes("purchase"))])).events.references == [""]
 
 
 def test_events_of_several_kinds_stay_in_the_order_of_their_records() -> None:
     kinds = ["reversal", "repayment", "failed_debit", "repayment", "reversal"]
     records = [record(event_bytes(kind, event_id=f"e{i}"), offset=10 + i) for i, kind in enumerate(kinds)]
-    events = DECODER.decode(Source("repayments", 0), records).events
+    events = DECODER.decode(Source("repayments", 0), raw(records)).events
     assert events.columns["kind"].tolist() == [Kind[kind.upper()] for kind in kinds]
     assert events.columns["event"].tolist() == [stable_hash(f"e{i}") for i in range(len(kinds))]
     assert events.ids == ["e0", "e1", "e2", "e3", "e4"]
@@ -111,7 +111,7 @@ def test_events_of_several_kinds_stay_in_the_order_of_their_records() -> None:
 
 
 def test_no_records_are_no_events() -> None:
-    decoded = DECODER.decode(Source("purchases", 0), [])
+    decoded = DECODER.decode(Source("purchases", 0), raw([]))
     assert len(decoded.events) == 0
     assert decoded.refused == []
     assert len(DECODER.decode_many([]).events) == 0
@@ -121,8 +121,8 @@ def test_several_topics_are_decoded_one_after_the_other() -> None:
     bills, purchases = Source("bills", 1), Source("purchases", 1)
     decoded = DECODER.decode_many(
         [
-            (bills, [record(event_bytes("bill_issued")), record(b"", offset=1)]),
-            (purchases, [record(b"", offset=5), record(event_bytes("purchase"), offset=6)]),
+            (bills, raw([record(event_bytes("bill_issued")), record(b"", offset=1)])),
+            (purchases, raw([record(b"", offset=5), record(event_bytes("purchase"), offset=6)])),
         ]
     )
     assert decoded.events.columns["kind"].tolist() == [Kind.BILL_ISSUED, Kind.PURCHASE]
@@ -133,4 +133,4 @@ def test_several_topics_are_decoded_one_after_the_other() -> None:
 @pytest.mark.parametrize("topic", ["market", "warnings", ""])
 def test_a_topic_that_carries_no_user_events_is_an_error(topic: str) -> None:
     with pytest.raises(ValueError, match="not a topic of user events"):
-        DECODER.decode(Source(topic, 0), [])
+        DECODER.decode(Source(topic, 0), raw([]))

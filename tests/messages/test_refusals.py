@@ -6,18 +6,19 @@ from typing import Any
 import pytest
 
 from messages.columns import Source
-from messages.decoding import DAY_MS, Decoder, Record
+from messages.decoding import DAY_MS, Decoder
 from messages.examples import EVENTS
 from messages.money import Money
+from messages.records import Record
 from messages.verdict import LARGEST_RECORD, Refusal
-from tests.messages.payloads import event_bytes, record, source_of
+from tests.messages.payloads import event_bytes, raw, record, source_of
 
 PURCHASES = Source("purchases", 3)
 TIME: int = EVENTS["purchase"]["time"]
 
 
 def refusal(value: bytes | None, key: bytes | None = b"u-1042", source: Source = PURCHASES, **place: int) -> Refusal:
-    decoded = Decoder(Money("CNY")).decode(source, [record(value, key, **place)])
+    decoded = Decoder(Money("CNY")).decode(source, raw([record(value, key, **place)]))
     assert len(decoded.events) == 0
     (refused,) = decoded.refused
     return refused
@@ -100,7 +101,7 @@ def test_a_tombstone_is_refused() -> None:
 def test_a_record_above_the_size_limit_is_refused_although_its_event_is_valid() -> None:
     event = event_bytes("purchase")
     padded = event + b" " * (LARGEST_RECORD - len(event))
-    assert not Decoder(Money("CNY")).decode(PURCHASES, [record(padded)]).refused
+    assert not Decoder(Money("CNY")).decode(PURCHASES, raw([record(padded)])).refused
     assert reason(padded + b" ") == ("too-large", "value: has 65537 bytes, at most 65536 are allowed")
 
 
@@ -134,7 +135,9 @@ def test_no_reason_says_who_the_user_is(changes: dict[str, Any]) -> None:
 
 def test_an_event_too_far_ahead_of_its_arrival_is_refused() -> None:
     arrived = TIME - DAY_MS
-    assert not Decoder(Money("CNY")).decode(PURCHASES, [record(event_bytes("purchase"), timestamp=arrived)]).refused
+    assert (
+        not Decoder(Money("CNY")).decode(PURCHASES, raw([record(event_bytes("purchase"), timestamp=arrived)])).refused
+    )
     assert reason(event_bytes("purchase"), timestamp=arrived - 1) == (
         "too-far-ahead",
         f"time: {TIME} is 86400001 ms after the record arrived, at most 86400000 are allowed",
@@ -143,17 +146,19 @@ def test_an_event_too_far_ahead_of_its_arrival_is_refused() -> None:
 
 @pytest.mark.parametrize("timestamp", [0, -1])
 def test_an_event_whose_arrival_is_unknown_is_not_too_far_ahead(timestamp: int) -> None:
-    assert not Decoder(Money("CNY")).decode(PURCHASES, [record(event_bytes("purchase"), timestamp=timestamp)]).refused
+    assert (
+        not Decoder(Money("CNY")).decode(PURCHASES, raw([record(event_bytes("purchase"), timestamp=timestamp)])).refused
+    )
 
 
 def test_an_old_event_is_accepted_however_late_it_arrives() -> None:
     late = record(event_bytes("purchase"), timestamp=TIME + 3650 * DAY_MS)
-    assert not Decoder(Money("CNY")).decode(PURCHASES, [late]).refused
+    assert not Decoder(Money("CNY")).decode(PURCHASES, raw([late])).refused
 
 
 def test_a_currency_without_a_rate_is_refused() -> None:
     decoder = Decoder(Money("CNY", {"CNY": 1.0, "USD": 7.0}))
-    decoded = decoder.decode(PURCHASES, [record(event_bytes("purchase", currency="EUR"))])
+    decoded = decoder.decode(PURCHASES, raw([record(event_bytes("purchase", currency="EUR"))]))
     assert [(each.error, each.message) for each in decoded.refused] == [
         ("currency-without-rate", "currency: no exchange rate for 'EUR' is configured")
     ]
@@ -161,7 +166,7 @@ def test_a_currency_without_a_rate_is_refused() -> None:
 
 def test_an_amount_that_only_conversion_makes_too_large_is_refused() -> None:
     decoder = Decoder(Money("CNY", {"CNY": 1.0, "USD": 7.0}))
-    decoded = decoder.decode(PURCHASES, [record(event_bytes("purchase", currency="USD", amount=1_000_000_000))])
+    decoded = decoder.decode(PURCHASES, raw([record(event_bytes("purchase", currency="USD", amount=1_000_000_000))]))
     assert [(each.error, each.message) for each in decoded.refused] == [
         (
             "amount-too-large",
@@ -213,7 +218,7 @@ def test_bad_records_affect_no_other_record_of_their_batch() -> None:
         records.append(record(value, offset=len(records)))
         if i == 50:
             records.append(record(event_bytes("purchase"), key=b"other", offset=len(records)))
-    decoded = Decoder(Money("CNY")).decode(PURCHASES, records)
+    decoded = Decoder(Money("CNY")).decode(PURCHASES, raw(records))
     assert decoded.events.ids == [f"e-{i}" for i in range(len(good))]
     assert decoded.events.columns["amount"].tolist() == list(range(1, len(good) + 1))
     offsets = [each.offset for each in decoded.refused]
@@ -225,6 +230,6 @@ def test_bad_records_affect_no_other_record_of_their_batch() -> None:
 
 def test_a_repeated_field_counts_with_its_last_value() -> None:
     value = event_bytes("purchase").replace(b'"amount": 129900', b'"amount": 1, "amount": 7')
-    decoded = Decoder(Money("CNY")).decode(PURCHASES, [record(value)])
+    decoded = Decoder(Money("CNY")).decode(PURCHASES, raw([record(value)]))
     assert decoded.events.columns["amount"].tolist() == [7]
     assert json.loads(value)["amount"] == 7

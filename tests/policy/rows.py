@@ -113,6 +113,7 @@ class Case:
             sources=(Source("purchases", 0),),
             source=np.zeros(count, np.uint8),
             offset=np.arange(count),
+            arrived=np.zeros(count, np.int64),
         )
         assert features.shape[1] == WIDTH
         advanced = Advanced(

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from policy.expressions import Columns, ExpressionError, condition, formula
+from policy.columns import Columns
+from policy.expressions import ExpressionError, condition, formula
 
 NAMES = {"x": 0, "y": 1, "zero": 2, "utilisation": 3}
 CONSTANTS = {"REPAYMENT": 3.0}

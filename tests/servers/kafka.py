@@ -27,8 +27,8 @@ class ToolMissing(Exception):
     """Java or Maven is not installed, so Apache Kafka cannot run here."""
 
 
-def jars(cache: Path) -> Path:
-    """The directory of Apache Kafka's jars below `cache`, fetched by Maven where they are not there yet.
+def jars(cache: Path, pom: Path = POM) -> Path:
+    """The directory below `cache` of the jars that `pom` names, fetched by Maven where they are not there yet.
 
     Raises:
         ToolMissing: there is no `java` or no `mvn` on the PATH.
@@ -36,10 +36,10 @@ def jars(cache: Path) -> Path:
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             raise ToolMissing(f"{tool} is not on the PATH; Debian: apt-get install openjdk-17-jre-headless maven")
-    directory = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    directory = cache / f"kafka-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     if not directory.is_dir():
         fetched = directory.with_name(f"{directory.name}.{os.getpid()}")
-        command = ["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies"]
+        command = ["mvn", "--quiet", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"]
         subprocess.run([*command, f"-DoutputDirectory={fetched}"], check=True, stdin=subprocess.DEVNULL)
         try:
             fetched.rename(directory)

@@ -337,3 +337,12 @@ async def test_a_forgotten_limit_is_removed_and_the_user_may_come_back(store: St
     assert await store.limit_of("w") is None
     await store.project_limits([limit("u", 1)])
     assert await store.limit_of("u") == limit("u", 1)
+
+
+async def test_the_first_timer_is_the_earliest_that_is_set(store: Store) -> None:
+    view = await opened(store)
+    assert await view.first_timer() == 0
+    await view.commit(commit(1, timers={"b": 30, "a": 20}))
+    assert await view.first_timer() == 20
+    await view.commit(commit(2, timers={"a": 0}))
+    assert await view.first_timer() == 30

@@ -1,0 +1,100 @@
+"""Fetching, in the consumer's thread: records as columns, and what is known of every partition at that very moment.
+
+aiokafka makes an object of eleven fields of each record; here the records of its compiled parser become columns. The
+looks are taken in the same step as the records, because the answers to later fetches come at any time.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import ConsumerStoppedError
+from faust.types import TP
+
+from messages.records import RawRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One partition as the newest response told, once everything that was fetched of it is handed over.
+
+    `end` is the end of its log, `reached` how far it is read, offsets without records (transaction markers, compacted
+    ones) included, `seen_ms` when the response came, by this machine's clock.
+    """
+
+    end: int
+    reached: int
+    seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one call of `fetch` found."""
+
+    records: Mapping[TP, RawRecords]
+    looks: Mapping[TP, Look]
+
+
+NOTHING = Fetched({}, {})
+
+
+async def fetch(consumer: Any, wanted: set[TP], seconds: float) -> Fetched:
+    """Wait for records of `wanted`, which may grow meanwhile (`wake`), for at most `seconds`.
+
+    `consumer` is an aiokafka consumer with an assignment. Raises ConsumerStoppedError, and KafkaError for what the
+    broker said of a partition.
+    """
+    fetcher = consumer._fetcher
+    until = time.monotonic() + seconds
+    with fetcher._subscriptions.fetch_context():
+        while True:
+            if consumer._closed or fetcher._closed:
+                raise ConsumerStoppedError
+            _keep_plain(fetcher)
+            found = await fetcher.fetched_records(wanted, timeout=0)
+            left = until - time.monotonic()
+            if found or left <= 0:
+                return Fetched({tp: RawRecords.of(records) for tp, records in found.items()}, _looks(consumer))
+            waiter = fetcher._create_fetch_waiter()
+            await asyncio.wait([waiter], timeout=left)
+            if waiter.done():
+                waiter.result()  # raises what the broker refused
+            else:
+                waiter.cancel()
+
+
+def wake(consumer: Any) -> None:
+    """Let a waiting `fetch` look again."""
+    for waiter in list(consumer._fetcher._fetch_waiters):
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+def _keep_plain(fetcher: Any) -> None:
+    """Leave the records of all answers that wait as the parser made them."""
+    for answer in fetcher._records.values():
+        parsed = getattr(answer, "_partition_records", None)
+        if parsed is not None:
+            parsed._consumer_record = _as_it_is
+
+
+def _as_it_is(_partition: Any, record: Any) -> Any:
+    return record
+
+
+def _looks(consumer: Any) -> dict[TP, Look]:
+    subscription = consumer._subscription.subscription
+    assignment = subscription and subscription.assignment
+    if assignment is None:
+        return {}
+    waiting = consumer._fetcher._records
+    looks = {}
+    for tp in assignment.tps:
+        state = assignment.state_value(tp)
+        if state.highwater is not None and state.has_valid_position:
+            position = state.position
+            end = max(state.highwater, position + 1) if tp in waiting else state.highwater
+            looks[tp] = Look(end, position, state.timestamp or 0)
+    return looks

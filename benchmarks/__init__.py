@@ -1,0 +1,1 @@
+"""What every claimed figure comes from; `python -m benchmarks --help` says what there is."""

@@ -1,0 +1,173 @@
+"""How long a warning takes: from the moment its event was due to be published until a consumer has the warning.
+
+    python -m benchmarks.latency --capacity 60000 --shares 0.25 0.5 0.75 --seconds 60
+
+Accounts and a life of 60 days until now are worked off first; then `benchmarks/load.py` publishes at fixed rates, open
+loop, by the clock. A consumer of `warnings` notes when it has each of them; the event's id tells when the event was
+due. Both are on this machine, so one clock measures. `--rates` gives events per second instead of shares of a capacity,
+which `python -m benchmarks.product` measures.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, TopicPartition
+
+from benchmarks.book import DAY_MS, life, opening
+from benchmarks.deployment import Deployment, publish
+from benchmarks.servers import servers
+
+#: The beginning of a rate is not counted: caches fill, and the broker's code is compiled.
+WARM_UP_SECONDS = 10.0
+#: Seconds per event that making the load takes, at most, before it begins.
+MAKING_SECONDS = 30e-6
+#: What came later than this after the end of the load is not waited for.
+SETTLE_SECONDS = 5.0
+QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
+
+
+class _Cause(msgspec.Struct):
+    event_id: str = ""
+
+
+class _Warning(msgspec.Struct):
+    cause: _Cause
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Latencies at one rate, in milliseconds by quantile."""
+
+    rate: float
+    applied: float  # events per second that were counted meanwhile
+    warnings: int
+    milliseconds: dict[str, float]
+    generator_late_ms: float
+    processor: dict[str, float]  # cores in use, by workers, broker, Redis
+    histogram: list[tuple[float, int]]  # upper bound in ms, warnings
+
+
+class Receiver(threading.Thread):
+    """Reads `warnings` from their end on, and notes when each came."""
+
+    def __init__(self, bootstrap: str, partitions: int) -> None:
+        super().__init__(daemon=True)
+        self._servers, self._partitions = bootstrap, partitions
+        self._decode = msgspec.json.Decoder(_Warning).decode
+        self._ended = threading.Event()
+        self.ready = threading.Event()
+        self.seconds: list[tuple[float, float]] = []  # when it was due, and how long it took
+
+    def run(self) -> None:
+        """Until `stop`."""
+        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "latency", "enable.auto.commit": False})
+        places = []
+        for number in range(self._partitions):
+            place = TopicPartition("warnings", number)
+            place.offset = consumer.get_watermark_offsets(place, timeout=30)[1]
+            places.append(place)
+        consumer.assign(places)
+        self.ready.set()
+        while not self._ended.is_set():
+            for message in consumer.consume(1_000, 0.001):
+                now = time.time()
+                if message.error() is None:
+                    due = self._decode(message.value()).cause.event_id.partition("-")[0]
+                    if due:  # else a timer's, which has no event
+                        self.seconds.append((int(due) / 1000, now - int(due) / 1000))
+        consumer.close()
+
+    def stop(self) -> None:
+        """End."""
+        self._ended.set()
+        self.join()
+
+
+def measure(deployment: Deployment, users: int, rate: float, seconds: float, seed: int) -> Measured:
+    """Load the running workers with `rate` events per second."""
+    receiver = Receiver(deployment.servers.bootstrap, deployment.partitions)
+    receiver.start()
+    receiver.ready.wait()
+    whole = WARM_UP_SECONDS + seconds
+    begin = time.time() + 5 + rate * whole * MAKING_SECONDS
+    arguments = [deployment.servers.bootstrap, users, rate, whole, begin, seed]
+    command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
+    load = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[1])
+    time.sleep(begin + WARM_UP_SECONDS - time.time())
+    used, first = deployment.processor_seconds(), asyncio.run(deployment.counted())
+    time.sleep(seconds)
+    last = asyncio.run(deployment.counted())
+    spent = {name: now - used[name] for name, now in deployment.processor_seconds().items()}
+    told = json.loads(load.communicate()[0])
+    time.sleep(SETTLE_SECONDS)
+    receiver.stop()
+    took = np.array([took for due, took in receiver.seconds if due >= begin + WARM_UP_SECONDS]) * 1000
+    if not len(took):
+        raise SystemExit("no event of the load led to a warning")
+    bounds = 10.0 ** np.arange(0, 4.01, 0.05)
+    counts = np.histogram(took, np.concatenate([[0], bounds]))[0]
+    return Measured(
+        rate=rate,
+        applied=(last.events - first.events) / (last.at - first.at),
+        warnings=len(took),
+        milliseconds={f"p{100 * q:g}": float(np.quantile(took, q)) for q in QUANTILES},
+        generator_late_ms=told["most_late_seconds"] * 1000,
+        processor={name: seconds_ / (last.at - first.at) for name, seconds_ in spent.items()},
+        histogram=[(float(bound), int(count)) for bound, count in zip(bounds, counts, strict=True)],
+    )
+
+
+def line(found: Measured) -> str:
+    """One rate in a line."""
+    times = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in found.milliseconds.items())
+    cores = ", ".join(f"{name} {share:.2f}" for name, share in found.processor.items())
+    return (
+        f"{found.rate:>8,.0f} events/s ({found.applied:,.0f} applied): {found.warnings:,} warnings, ms: {times};  "
+        f"the generator was up to {found.generator_late_ms:.0f} ms late;  cores in use: {cores}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--capacity", type=float, default=60_000, help="events per second that shares are taken of")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
+    parser.add_argument("--rates", type=float, nargs="+", help="events per second, instead of shares")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each rate, after a warm-up")
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--residents", type=int, default=24_000, help="records that the worker keeps in memory")
+    parser.add_argument("--json", type=Path, help="write figures and histograms to this file")
+    chosen = parser.parse_args(arguments)
+    rates = chosen.rates or [share * chosen.capacity for share in chosen.shares]
+    with servers() as found:
+        print(f"{found.described}; {chosen.partitions} partitions, {chosen.users:,} users", flush=True)
+        deployment = Deployment(found, chosen.partitions, "clock", {"residents": chosen.residents})
+        deployment.begin_anew()
+        past = int(time.time() * 1000) - 62 * DAY_MS
+        before = itertools.chain(
+            opening(chosen.users, begin_ms=past), life(chosen.users, 2 * chosen.users, begin_ms=past + 2 * DAY_MS)
+        )
+        counts = publish(found.bootstrap, before)
+        results = []
+        with deployment.running():
+            asyncio.run(deployment.until(sum(counts.values())))
+            for number, rate in enumerate(rates):
+                results.append(measure(deployment, chosen.users, rate, chosen.seconds, seed=number + 2))
+                print(line(results[-1]), flush=True)
+    if chosen.json:
+        chosen.json.write_text(json.dumps([asdict(one) for one in results], indent=1))
+
+
+if __name__ == "__main__":
+    main()

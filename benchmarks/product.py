@@ -1,0 +1,112 @@
+"""The whole product path: every feature, trigger, grade, limit and collection rule, durable state, published decisions.
+
+    python -m benchmarks.product --users 5000 500000 --events 1000000 --repeat 5
+
+A synthetic book (`benchmarks/book.py`) lies in the topics; real workers (`duewatch worker`) read it from the start and
+from an empty store, as after a stop. What is timed is from the moment when all accounts are open until every event is
+committed and its decisions are confirmed by the broker; workers count an event only then.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.book import life, opening
+from benchmarks.deployment import Deployment, publish
+from benchmarks.servers import servers
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `processor` is in seconds, by "workers", "broker" and "redis"."""
+
+    users: int
+    workers: int
+    events: int
+    seconds: float
+    decisions: int
+    batches: int
+    processor: dict[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds
+
+
+async def timed(deployment: Deployment, users: int, before: int, events: int) -> Run:
+    """Time the workers from the event `before` on, until `events` more are counted."""
+    start = await deployment.until(before)
+    used = deployment.processor_seconds()
+    end = await deployment.until(before + events)
+    processor = {name: seconds - used[name] for name, seconds in deployment.processor_seconds().items()}
+    return Run(
+        users=users,
+        workers=len(deployment.workers),
+        events=end.events - start.events,
+        seconds=end.at - start.at,
+        decisions=end.decisions - start.decisions,
+        batches=end.batches - start.batches,
+        processor=processor,
+    )
+
+
+def measure(deployment: Deployment, users: int, before: int, events: int, workers: int) -> Run:
+    """One run from nothing."""
+    deployment.begin_anew()
+    with deployment.running(workers):
+        return asyncio.run(timed(deployment, users, before, events))
+
+
+def line(runs: Sequence[Run]) -> str:
+    """The figures of equal runs in a line."""
+    rates = sorted(run.rate for run in runs)
+    used = {
+        name: statistics.median(run.processor[name] / run.events for run in runs) * 1e6 for name in runs[0].processor
+    }
+    shares = ", ".join(f"{name} {microseconds:.1f}" for name, microseconds in used.items())
+    decided = runs[-1].decisions / runs[-1].events
+    return (
+        f"{runs[0].users:>9,} users  {runs[0].workers} worker(s)  {rates[0]:>9,.0f} {statistics.median(rates):>9,.0f} "
+        f"{rates[-1]:>9,.0f} events/s (min, median, max of {len(runs)});  {decided:.2%} decisions per event; "
+        f"{runs[-1].events / max(runs[-1].batches, 1):,.0f} events a batch;  processor us/event: {shares}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, nargs="+", default=[5_000, 500_000])
+    parser.add_argument("--events", type=int, default=1_000_000, help="timed events")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--residents", type=int, default=24_000, help="records that the workers keep in memory")
+    parser.add_argument("--json", type=Path, help="write every run to this file")
+    chosen = parser.parse_args()
+    runs: list[Run] = []
+    for users in chosen.users:
+        with servers() as found:
+            print(f"{found.described}; {chosen.partitions} partitions, {chosen.residents:,} residents", flush=True)
+            deployment = Deployment(found, chosen.partitions, options={"residents": chosen.residents})
+            deployment.begin_anew()
+            counts = publish(found.bootstrap, itertools.chain(opening(users), life(users, chosen.events)))
+            before = sum(counts.values()) - chosen.events
+            by_workers: dict[int, list[Run]] = {workers: [] for workers in chosen.workers}
+            for _ in range(chosen.repeat):
+                for workers, of_workers in by_workers.items():
+                    of_workers.append(measure(deployment, users, before, chosen.events, workers))
+                    print(line(of_workers[-1:]), flush=True)
+            for of_workers in by_workers.values():
+                print(line(of_workers), flush=True)
+                runs += of_workers
+    if chosen.json:
+        chosen.json.write_text(json.dumps([asdict(run) for run in runs], indent=1))
+
+
+if __name__ == "__main__":
+    main()
