@@ -1,9 +1,12 @@
 """Runs a worker or the trainer until a signal ends it."""
 
 import asyncio
+import dataclasses
 import gc
 import signal
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,17 +17,19 @@ from mode import Service
 
 from agents.health import Health
 from agents.monitor import build_app
+from agents.ports import Broadcasts, InForce
 from agents.publishing import KafkaPublisher
 from app.build import signing_key, worker_deps, worker_settings
 from app.health import HealthServer
 from app.settings import Settings, reveal, unknown_variables
-from features.kernel import compile_kernels
-from messages.scanner import compile_scanner
+from features.kernel import begin_compiling, compile_kernels
 from telemetry.logging import configure
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
 
 log = structlog.get_logger(__name__)
+
+STORE_KERNELS = ("store.wire",)
 
 
 class TrainerStopped(Exception):
@@ -37,10 +42,10 @@ def run_worker(settings: Settings, **replaced: Any) -> NoReturn:
     Exits with another code when something happened that only a restart cures. `replaced` as in `worker_deps`.
     """
     _prepare(settings)
-    compile_scanner()
-    compile_kernels()
+    compiling = begin_compiling(*STORE_KERNELS)
     registry = Registry()
     deps = worker_deps(settings, registry, **replaced)
+    deps = dataclasses.replace(deps, broadcasts=_AfterKernels(deps.broadcasts, compiling))
     server = HealthServer(registry, deps.health, settings.http_host, settings.http_port)
     with tempfile.TemporaryDirectory(prefix="duewatch-worker-") as scratch:
         found = worker_settings(
@@ -105,6 +110,30 @@ def _prepare(settings: Settings) -> None:
     configure(style=settings.log_format, level=settings.log_level, key=None if key is None else key.encode())
     for variable, near in unknown_variables().items():
         log.warning("a variable means nothing", variable=variable, meant=near)
+
+
+class _AfterKernels:
+    """Broadcasts that count as read once the kernels are there: a partition waits for both, the group for neither."""
+
+    def __init__(self, broadcasts: Broadcasts, compiling: Sequence[Future[bytes]]) -> None:
+        self._broadcasts, self._compiling = broadcasts, compiling
+
+    async def start(self) -> None:
+        await self._broadcasts.start()
+
+    async def stop(self) -> None:
+        await self._broadcasts.stop()
+
+    async def read(self) -> None:
+        await asyncio.gather(*map(asyncio.wrap_future, self._compiling))
+        compile_kernels(*STORE_KERNELS)
+        await self._broadcasts.read()
+
+    def in_force(self) -> InForce:
+        return self._broadcasts.in_force()
+
+    async def recall(self, policy: str, market: str, model: str) -> InForce | None:
+        return await self._broadcasts.recall(policy, market, model)
 
 
 class _Http(Service):

@@ -29,7 +29,6 @@ from messages.columns import Events
 from messages.decoding import Decoder
 from messages.money import Money
 from messages.outputs import SEVERITIES
-from messages.scanner import compile_scanner
 from policy.policy import Policy, default_text, load, load_default
 from replay.engine import Book
 from scoring.scorecard import Scorecard
@@ -65,7 +64,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.deciding", description=__doc__)
     parser.add_argument("--events", type=int, default=80_000)
     given = parser.parse_args()
-    compile_scanner()
     compile_kernels()
     opening, life = list(book.opening(USERS)), list(book.life(USERS, given.events))
     opened = list(decoded(opening, 8_000))

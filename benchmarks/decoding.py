@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from benchmarks import book
+from features.kernel import compile_kernels
 from messages.columns import Events, Source
 from messages.decoding import DAY_MS, Decoder
 from messages.money import Money
 from messages.records import RawRecords, Record
-from messages.scanner import Scanner, compile_scanner
+from messages.scanner import Scanner
 from messages.validating import Validators
 
 USERS = 5_000
@@ -33,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=100_000)
     given = parser.parse_args()
-    compile_scanner()
+    compile_kernels()
     published = [*book.opening(USERS), *book.life(USERS, given.events)]
     gc.collect()
     gc.freeze()

@@ -151,7 +151,7 @@ def apply(r: Any, s: Any, e: Any, terms: Any) -> None:
             r.paused_until = e.until
     elif kind == PROVIDENT_FUND:
         contribute(r, time, min(e.amount, U4_MAX), signed(e.months), signed(e.status))
-    elif kind in (BROWSE, LOGIN):
+    elif kind == BROWSE or kind == LOGIN:  # noqa: SIM109 - what stands behind `in` could raise
         _behave(r, e)
     else:
         _administer(r, e)

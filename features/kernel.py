@@ -1,7 +1,9 @@
 """Advancing the records of a batch: the compiled core of the product."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,17 @@ from features.catalogue import WIDTH
 from features.lateness import next_timer
 from features.ledger import SCRATCH, settle
 from features.market import Market
-from features.reading import named, read_record
+from features.reading import FEATURE_ROW, named, read_record
+from features.reading_account import market_index
 from features.record import DAY, FEATURE_FIELDS, HOUR, RECORD, SCHEMA_VERSION, TEN_DAYS, TILES_90D
-from features.terms import Terms
+from features.terms import TERMS, Terms
 from features.tiles import turn
 from messages.columns import EVENT
-from messages.compiled import compiled, part, signed
+from messages.compiled import Rows, compiled, part, signed
+from messages.machine_code import begin, finish
+
+#: The modules whose kernels a batch needs, those that take longest to compile first.
+KERNELS = ("features.kernel", "features.reading", "messages.scanning", "features.packing", "messages.gathering")
 
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
@@ -123,29 +130,35 @@ def _begin_event(r: Any, s: Any, e: Any, f: Any, out: Any, terms: Any) -> int:
     return APPLIED
 
 
+@part
+def _empty(raw: Any, row: int, forgotten: Any) -> None:
+    for k in range(len(forgotten)):
+        raw[row, forgotten[k]] = 0
+
+
 @compiled
 def _advance(
-    records: Any,
-    raw: Any,
-    events: Any,
-    running: Any,
-    waiting: Any,
+    records: Annotated[Any, Rows(RECORD)],
+    raw: Annotated[Any, Rows(np.uint8, 2)],
+    events: Annotated[Any, Rows(EVENT)],
+    running: Annotated[Any, Rows(np.int64)],
+    waiting: Annotated[Any, Rows(np.uint32)],
     final: int,
     start: int,
     m: int,
-    scratch: Any,
-    rows: Any,
-    outs: Any,
-    disposition: Any,
-    constants: Any,
-    regions: Any,
-    indices: Any,
-    forgotten: Any,
-) -> tuple[int, int]:
+    scratch: Annotated[Any, Rows(SCRATCH)],
+    rows: Annotated[Any, Rows(FEATURE_ROW)],
+    outs: Annotated[Any, Rows(_ROW)],
+    disposition: Annotated[Any, Rows(np.uint8)],
+    constants: Annotated[Any, Rows(TERMS)],
+    regions: Annotated[Any, Rows(np.uint64)],
+    indices: Annotated[Any, Rows(np.float64)],
+    forgotten: Annotated[Any, Rows(np.int64)],
+    reached: Annotated[Any, Rows(np.int64)],
+) -> int:
     """Apply `events`, then wake the rows in `waiting`, from step `start` on, until done or no row is left to fill.
 
-    Rows are filled from `m` on. Returns the step and row to go on with. Timers and events share one path, because
-    each further place that reads a record doubles the time to compile.
+    Rows are filled from `m` on. Returns the step to go on with; `reached` gets the row.
     """
     s, terms, n = scratch[0], constants[0], len(events)
     for i in range(start, n + len(waiting)):
@@ -159,9 +172,9 @@ def _advance(
             if not timer and not applying:
                 break
             if m == len(outs):
-                return i, m
+                reached[0] = m
+                return i
             f, out = rows[m], outs[m]
-            low = signed(0)
             if timer:
                 t = _begin_timer(r, f, out, terms)
             elif arrive(r, e):
@@ -169,20 +182,21 @@ def _advance(
                 out.event = i
                 out.at = i
                 t = signed(r.last_seen)
-                low = until
             else:
                 break
             out.row = row
             m += 1
             settle(r, s)
-            read_record(r, s, f, t, regions, indices)
+            read_record(r, s, f, t)
+            f.market_index = market_index(r, regions, indices)
             _conclude(r, f, out, t, e.event, not timer and e.kind == BILL_ISSUED, terms)
-            r.next_timer = next_timer(r, s, max(t, low), terms)
+            r.next_timer = next_timer(r, s, t if timer else max(t, until), terms)
             if out.retire:
-                raw[row][forgotten] = 0
+                _empty(raw, row, forgotten)
             if not timer:
                 break
-    return n + len(waiting), m
+    reached[0] = m
+    return n + len(waiting)
 
 
 class _Rows:
@@ -236,9 +250,10 @@ def advance(
     disposition = np.zeros(len(events), np.uint8)
     rows, scratch = _Rows(len(events) + 64), np.zeros(1, SCRATCH)
     waiting = _waiting(records, events, rows_due)
+    reached = np.zeros(1, np.int64)
     i = m = 0
     while i < len(events) + len(waiting):
-        i, m = _advance(
+        i = _advance(
             records,
             raw,
             events,
@@ -254,7 +269,9 @@ def advance(
             terms.arrays(),
             *market.arrays,
             _FORGOTTEN,
+            reached,
         )
+        m = int(reached[0])
         if i < len(events) + len(waiting):
             rows.grow()
     return _ordered(records, rows.features[:m], rows.out[:m], running, disposition, final)
@@ -297,8 +314,12 @@ def _ordered(
     )
 
 
-def compile_kernels(terms: Terms | None = None) -> None:
-    """Load or compile every kernel of `advance` and `features.reading.read`, before the first batch has to wait."""
-    records, events = np.zeros(1, RECORD), np.zeros(1, EVENT)
-    events["event"] = 1
-    advance(records, events, 0, terms or Terms(), Market(), rows_due=np.zeros(0, np.uint32))
+def begin_compiling(*more: str) -> list[Future[bytes]]:
+    """Have other processes compile what is not on disk; each future ends with one module's code, or NotCompiled."""
+    return [begin(import_module(module).__name__) for module in (*KERNELS, *more)]
+
+
+def compile_kernels(*more: str) -> None:
+    """Have every kernel ready, before the first batch has to wait. Raises NotCompiled."""
+    begin_compiling(*more)
+    finish([*KERNELS, *more])

@@ -10,7 +10,7 @@ from binascii import crc32 as crc32_of
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from features.checksum import TABLES, crc32
 from features.record import RECORD, SCHEMA_VERSION
 from messages.blobs import Blobs
-from messages.compiled import compiled, signed
+from messages.compiled import Rows, compiled, signed
 from messages.words import copy
 
 #: A whole record as one opaque item.
@@ -56,9 +56,24 @@ def _described(layout: np.dtype[Any]) -> str:
 LAYOUTS: dict[int, np.dtype[np.void]] = {SCHEMA_VERSION: RECORD}
 
 
+_Words = Annotated[Any, Rows(np.uint64)]
+_Bytes = Annotated[Any, Rows(np.uint8)]
+_Ends = Annotated[Any, Rows(np.int64)]
+_Tables = Annotated[Any, Rows(np.uint32, 2)]
+_Records = Annotated[Any, Rows(np.uint64, 2)]
+
+
 @compiled
 def _pack(
-    words: Any, rows: Any, schema: int, layout: int, tables: Any, body: Any, body_bytes: Any, out: Any, ends: Any
+    words: _Records,
+    rows: Annotated[Any, Rows(np.uint32)],
+    schema: int,
+    layout: int,
+    tables: _Tables,
+    body: _Words,
+    body_bytes: _Bytes,
+    out: _Bytes,
+    ends: _Ends,
 ) -> None:
     """Pack rows `rows` of `words` (u8[u, w]) into `out` (u1), one after the other; packed row i ends at `ends[i]`.
 
@@ -91,7 +106,14 @@ def _pack(
 
 @compiled
 def _unpack(
-    packed: Any, ends: Any, schema: int, layout: int, tables: Any, body: Any, body_bytes: Any, words: Any
+    packed: _Bytes,
+    ends: _Ends,
+    schema: int,
+    layout: int,
+    tables: _Tables,
+    body: _Words,
+    body_bytes: _Bytes,
+    words: _Records,
 ) -> int:
     """Spread packed rows (u1, row i ends at `ends[i]`) over `words`; empty ones give zeros.
 

@@ -1,6 +1,6 @@
 """Reading all record features of a record at a time."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,22 @@ from features.market import Market
 from features.reading_account import market_index, read_behaviour, read_profile
 from features.reading_credit import read_ability, read_bills, read_due, read_owed, read_punctuality, read_repayments
 from features.reading_spending import read_history, read_mix, read_pace, read_shares, read_variety, read_windows
+from features.record import RECORD
 from features.terms import Terms
-from messages.compiled import compiled, part, signed
+from messages.compiled import Row, Rows, compiled, joint, signed
 
 #: One row of the feature matrix with a name for every column, as the kernels write it.
 FEATURE_ROW = np.dtype([(feature.name, "f8") for feature in FEATURES])
 
 
-@part
-def read_record(r: Any, s: Any, f: Any, t: int, regions: Any, indices: Any) -> None:
-    """Fill the record features of row `f` for record `r` at `t` (s, not before its newest event); `s` is settled."""
+@joint
+def read_record(
+    r: Annotated[Any, Row(RECORD)], s: Annotated[Any, Row(SCRATCH)], f: Annotated[Any, Row(FEATURE_ROW)], t: int
+) -> None:
+    """Fill the record features of row `f` for record `r` at `t` (s, not before its newest event); `s` is settled.
+
+    All but the market's: see `market_index`.
+    """
     read_windows(r, f, t)
     read_pace(r, f, t)
     read_history(r, f)
@@ -38,17 +44,24 @@ def read_record(r: Any, s: Any, f: Any, t: int, regions: Any, indices: Any) -> N
     read_fund(r, f, t)
     read_profile(r, f, t)
     read_behaviour(r, f, t)
-    f.market_index = market_index(r, regions, indices)
 
 
 @compiled
-def _read_all(records: Any, times: Any, scratch: Any, rows: Any, regions: Any, indices: Any) -> None:
+def _read_all(
+    records: Annotated[Any, Rows(RECORD)],
+    times: Annotated[Any, Rows(np.int64)],
+    scratch: Annotated[Any, Rows(SCRATCH)],
+    rows: Annotated[Any, Rows(FEATURE_ROW)],
+    regions: Annotated[Any, Rows(np.uint64)],
+    indices: Annotated[Any, Rows(np.float64)],
+) -> None:
     s = scratch[0]
     for u in range(len(records)):
         r, f = records[u], rows[u]
         clear_facts(f)
         settle(r, s)
-        read_record(r, s, f, max(times[u], signed(r.last_seen)), regions, indices)
+        read_record(r, s, f, max(times[u], signed(r.last_seen)))
+        f.market_index = market_index(r, regions, indices)
 
 
 def named(features: NDArray[np.float64]) -> NDArray[np.void]:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from features.reading_spending import ratio
 from features.record import DAY, TEN_DAYS
 from features.tiles import newest, total
@@ -47,5 +45,11 @@ def read_behaviour(r: Any, f: Any, t: int) -> None:
 @part
 def market_index(r: Any, regions: Any, indices: Any) -> float:
     """Index of the record's region among the ascending hashes `regions`; 1.0 where it is not known."""
-    k = np.searchsorted(regions, r.region)
+    k, end = 0, len(regions)
+    while k < end:
+        middle = (k + end) // 2
+        if regions[middle] < r.region:
+            k = middle + 1
+        else:
+            end = middle
     return indices[k] if k < len(regions) and regions[k] == r.region else 1.0

@@ -167,8 +167,9 @@ def read_mix(r: Any, f: Any, t: int, s: Any) -> None:
     head = signed(r.head_90d)
     n = newest(head, t // TEN_DAYS, TILES_90D)
     n_recent = newest(head, t // TEN_DAYS, RECENT_TILES)
-    recent[:] = 0
-    earlier[:] = 0
+    for c in range(CATEGORY_COUNT):
+        recent[c] = 0
+        earlier[c] = 0
     k = head % TILES_90D
     for i in range(n):
         if r.count_90d[k] != 0:
@@ -178,7 +179,10 @@ def read_mix(r: Any, f: Any, t: int, s: Any) -> None:
                 else:
                     earlier[c] += signed(r.category_count_90d[k * CATEGORY_COUNT + c])
         k = k - 1 if k > 0 else TILES_90D - 1
-    of_recent, of_earlier = recent.sum(), earlier.sum()
+    of_recent, of_earlier = signed(0), signed(0)
+    for c in range(CATEGORY_COUNT):
+        of_recent += recent[c]
+        of_earlier += earlier[c]
     f.gambling_share_90d = ratio(float(recent[GAMBLING] + earlier[GAMBLING]), float(of_recent + of_earlier), 1.0, 0.0)
     f.category_shift = 0.0
     if of_recent >= MIX_MINIMUM and of_earlier >= MIX_MINIMUM:

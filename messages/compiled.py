@@ -1,22 +1,19 @@
-"""The decorators of kernels: numba in nopython mode, cached on disk, typed as the plain function.
+"""How kernels are declared: functions over arrays that become machine code, and the parts that they are made of.
 
-Numba validates a cached function by its own file alone, but a kernel also contains the functions that it calls and the
-layouts that it is made for. So the cache of a package lives in a directory named by the content of all sources that its
-kernels are made of: any change there starts a new cache, and a stale one cannot be used.
+A kernel says what it takes by its annotations: an array is `Annotated[Any, Rows(RECORD)]`, a 64-bit integer is `int`.
+So it can be compiled before anybody calls it, and what a call hands over is checked once: compiled code checks nothing.
+`messages.compiling` makes the machine code, `messages.machine_code` keeps it.
 """
 
+import ctypes
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from hashlib import blake2b
-from inspect import getfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-import numba
 import numpy as np
+from numpy.typing import DTypeLike
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
 
@@ -26,61 +23,133 @@ if TYPE_CHECKING:
 else:
     signed = np.int64
 
-#: Without reference counts (`_nrt`): a kernel allocates nothing, and its caller holds all arrays. Counting them in
-#: every function would take half of the time. Without the GIL: a worker fetches meanwhile, in another thread.
-_COMMON: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "nogil": True}
-_PART: dict[str, Any] = {**_COMMON, "no_cpython_wrapper": True}
-_SETTINGS: Any = numba.config
-_HERE = Path(__file__).resolve().parent
+
+#: Where the head of a numpy array holds the address of its data, and that of the lengths of its axes. numpy documents
+#: this for C: after what every Python object begins with come the data, the number of axes, and their lengths.
+ARRAY_DATA = object.__basicsize__
+ARRAY_LENGTHS = ARRAY_DATA + 16
 
 
-def source_hash(package: Path) -> str:
-    """Names the sources of `package`, and the layouts and settings that all kernels share."""
-    digest = blake2b(digest_size=8)
-    shared = {_HERE / "columns.py", _HERE / "compiled.py", _HERE / "vocabulary.py"}
-    for source in sorted(shared | set(package.glob("*.py"))):
-        digest.update(source.name.encode())
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+class Rows:
+    """A parameter of a kernel: a C-contiguous array of `dtype` with `axes` axes."""
+
+    def __init__(self, dtype: DTypeLike, axes: int = 1) -> None:
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.axes = axes
+
+    def check(self, value: Any) -> None:
+        """Raises TypeError or ValueError where `value` is another kind of array."""
+        if not isinstance(value, np.ndarray) or value.ndim != self.axes or value.dtype != self.dtype:
+            raise TypeError(f"a kernel wants {self.axes} axes of {self.dtype}, not {value!r:.200}")
+        if not value.flags.c_contiguous:
+            raise ValueError("a kernel wants contiguous arrays")
 
 
-@cache
-def _cache_directory(package: Path) -> Path | None:
-    """Where compiled code is kept: NUMBA_CACHE_DIR, else beside the sources, else in the home; None: nowhere."""
-    name = f"kernels-{source_hash(package)}"
-    places = [Path(_SETTINGS.CACHE_DIR)] if _SETTINGS.CACHE_DIR else [package / "__pycache__"]
-    with suppress(RuntimeError):  # no home directory
-        places.append(Path.home() / ".cache" / "duewatch")
-    for place in places:
-        try:
-            (place / name).mkdir(parents=True, exist_ok=True)
-            probe = place / name / "writable"
-            probe.touch()
-            probe.unlink(missing_ok=True)
-        except OSError:
-            continue
-        return place / name
-    return None
+class Row:
+    """A parameter of a `joint`: one record of `dtype`, in place."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
 
 
-def part(function: Kernel) -> Kernel:
-    """`function` as a part of kernels: only they call it, so it has no way in from Python and no cache of its own."""
-    return cast(Kernel, numba.njit(**_PART)(function))
+Parameter = Rows | Row | type[int]
+
+#: By module, what is compiled of it: its joints and kernels by symbol.
+DECLARED: "dict[str, dict[str, Joint]]" = {}
 
 
-def inlined(function: Kernel) -> Kernel:
-    """A part whose code becomes its callers': small, or called where every call counts."""
-    return cast(Kernel, numba.njit(forceinline=True, **_PART)(function))
+class Part:
+    """A function that is compiled along with every kernel that calls it."""
+
+    def __init__(self, function: Callable[..., Any], *, inlined: bool = False) -> None:
+        self.function, self.inlined = function, inlined
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it as plain Python."""
+        return self.function(*arguments)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba asks of an object that it finds in a function."""
+        from messages.compiling import numba_type
+
+        return numba_type(self)
 
 
-def compiled(function: Kernel) -> Kernel:
-    """`function`, compiled at its first call and loaded from disk afterwards; `.py_func` is the uncompiled one.
+class Joint(Part):
+    """A part with machine code of its own, which kernels of other modules jump to."""
 
-    Divisions follow numpy (no exception on zero): kernels guard them, because features are never NaN or infinite.
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.module = function.__module__
+        self.symbol = f"{self.module}.{function.__qualname__}".replace(".", "_")
+        DECLARED.setdefault(self.module, {})[self.symbol] = self
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What it takes. Raises TypeError where an annotation does not tell."""
+        hints = get_type_hints(self.function, include_extras=True)
+        return tuple(_parameter(name, hint) for name, hint in hints.items() if name != "return")
+
+    @cached_property
+    def gives(self) -> bool:
+        """Whether it returns an integer, or nothing."""
+        return get_type_hints(self.function).get("return") is int
+
+
+class Kernel(Joint):
+    """A function that Python calls as machine code, without holding the GIL meanwhile."""
+
+    @cached_property
+    def _code(self) -> Callable[..., int]:
+        from messages.machine_code import address_of
+
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.parameters))(address_of(self))
+
+    def __call__(self, *arguments: Any) -> int | None:
+        """Raises TypeError or ValueError where an argument is not as declared; may have to wait for a compiler."""
+        words = []
+        for parameter, argument in zip(self.parameters, arguments, strict=True):
+            if isinstance(parameter, Rows):
+                parameter.check(argument)
+                words.append(id(argument))  # the code looks into the array's head itself: nothing is faster
+            else:
+                words.append(int(argument))
+        result = self._code(*words)
+        return result if self.gives else None
+
+
+def _parameter(name: str, annotation: Any) -> Parameter:
+    if annotation is int:
+        return int
+    found = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    for declared in found:
+        if isinstance(declared, Rows | Row):
+            return declared
+    raise TypeError(f"{name}: what is compiled takes Rows, Row or int, not {annotation!r}")
+
+
+def part(function: Function) -> Function:
+    """`function` as a part of kernels. Divisions follow numpy (no exception on zero): kernels guard them."""
+    return cast(Function, Part(function))
+
+
+def inlined(function: Function) -> Function:
+    """A part whose code becomes its callers': for what is called where every call counts."""
+    return cast(Function, Part(function, inlined=True))
+
+
+def joint(function: Function) -> Function:
+    """`function` as a part that is compiled once for kernels of all modules; it takes Row and int.
+
+    It costs a jump, and what calls it need not wait for it to be compiled: a second processor can do that meanwhile.
     """
-    directory, before = _cache_directory(Path(getfile(function)).resolve().parent), _SETTINGS.CACHE_DIR
-    _SETTINGS.CACHE_DIR = str(directory) if directory else before
-    try:
-        return cast(Kernel, numba.njit(cache=directory is not None, **_COMMON)(function))
-    finally:
-        _SETTINGS.CACHE_DIR = before
+    return cast(Function, Joint(function))
+
+
+def compiled(function: Function) -> Function:
+    """`function` as a kernel, which takes Rows and int and returns an int or nothing.
+
+    It allocates nothing and raises nothing. `.function` is the uncompiled one.
+    """
+    return cast(Function, Kernel(function))

@@ -1,14 +1,20 @@
 """The kernel that copies texts out of their buffer."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from messages.compiled import compiled
+from messages.compiled import Rows, compiled
 
 
 @compiled
-def gather(buffer: Any, number: int, places: Any, ends: Any, joined: Any) -> None:
+def gather(
+    buffer: Annotated[Any, Rows(np.uint8)],
+    number: int,
+    places: Annotated[Any, Rows(np.uint64)],
+    ends: Annotated[Any, Rows(np.int64)],
+    joined: Annotated[Any, Rows(np.uint8)],
+) -> None:
     """Copy the texts that stand in buffer `number` to where they belong in `joined`.
 
     `places` u8[n] as in `Texts`; text i is to end right before `ends[i]` - 1, whose byte is left as it is.

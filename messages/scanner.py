@@ -51,7 +51,7 @@ class Scanner:
             np.frombuffer(keys, np.uint8),
             key_starts,
             latest,
-            np.uint64(self._topics[source.topic]),
+            self._topics[source.topic],
             *self._grammar,
             self._rates,
             self._cache,
@@ -72,13 +72,6 @@ class Scanner:
             arrived=records.timestamps if done == count else records.timestamps[accepted],
         )
         return Scanned(events, accepted)
-
-
-def compile_scanner() -> None:
-    """Load or compile the kernels of decoding, before the first records have to wait."""
-    nothing = np.zeros(0, np.int64)
-    Scanner(Money(), 0).scan(Source("purchases", 0), RawRecords([], [], nothing, nothing))
-    Texts.of(["u"]).tolist()
 
 
 def _joined(parts: Sequence[bytes | None], longest: int) -> tuple[bytes, NDArray[np.int64]]:

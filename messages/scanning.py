@@ -5,13 +5,14 @@ every value is what the grammar allows. It refuses nothing: what it does not acc
 validators, whose verdict counts. What it accepts it reads as they do.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from messages.compiled import compiled, inlined, part, signed
+from messages.columns import EVENT
+from messages.compiled import Rows, compiled, inlined, part, signed
 from messages.digest import hashed, hashed_again
-from messages.grammar import AMOUNT, CELL, FLAG, HASHED_CELLS, IDENTIFIER, LONGEST, SHIFT, STIR, WORD
+from messages.grammar import AMOUNT, CELL, FIELD, FLAG, HASHED_CELLS, IDENTIFIER, KIND, LONGEST, SHIFT, STIR, WORD
 from messages.inputs import LARGEST_AMOUNT
 from messages.words import first_of, same, visible_end, word_at
 
@@ -262,24 +263,24 @@ def _write(cells: Any, row: Any) -> None:
 
 @compiled
 def scan(
-    text: Any,
-    starts: Any,
-    keys: Any,
-    key_starts: Any,
-    latest: Any,
-    topic: Any,
-    lexicon: Any,
-    fields: Any,
-    kinds: Any,
-    defaults: Any,
-    rates: Any,
-    cache: Any,
-    tokens: Any,
-    block: Any,
-    cells: Any,
-    rows: Any,
-    places: Any,
-    accepted: Any,
+    text: Annotated[Any, Rows(np.uint8)],
+    starts: Annotated[Any, Rows(np.int64)],
+    keys: Annotated[Any, Rows(np.uint8)],
+    key_starts: Annotated[Any, Rows(np.int64)],
+    latest: Annotated[Any, Rows(np.int64)],
+    topic: int,
+    lexicon: Annotated[Any, Rows(np.uint64, 2)],
+    fields: Annotated[Any, Rows(FIELD)],
+    kinds: Annotated[Any, Rows(KIND)],
+    defaults: Annotated[Any, Rows(np.uint64, 2)],
+    rates: Annotated[Any, Rows(np.float64)],
+    cache: Annotated[Any, Rows(np.uint64, 2)],
+    tokens: Annotated[Any, Rows(TOKEN)],
+    block: Annotated[Any, Rows(np.uint64)],
+    cells: Annotated[Any, Rows(np.uint64)],
+    rows: Annotated[Any, Rows(EVENT)],
+    places: Annotated[Any, Rows(np.uint64, 2)],
+    accepted: Annotated[Any, Rows(np.bool_)],
 ) -> int:
     """Scan the n records text[starts[i]:starts[i + 1]] of one topic; returns how many are accepted.
 
@@ -291,11 +292,11 @@ def scan(
     Results: `accepted` bool[n], and from the front on for each of those `rows` EVENT[n], zero before, and `places`
     u8[3, n], `start << 16 | length` of the user in `keys`, and of the id and the reference in `text`.
     """
-    done = 0
+    done, section = 0, _u8(topic)
     for i in range(len(accepted)):
         accepted[i] = False
         count = _read(text, starts[i], starts[i + 1], tokens)
-        if not _understood(text, tokens, count, topic, lexicon, fields, kinds, defaults, cells):
+        if not _understood(text, tokens, count, section, lexicon, fields, kinds, defaults, cells):
             continue
         user, length = cells[_USER], key_starts[i + 1] - key_starts[i]
         if signed(cells[_TIME]) > latest[i] or signed(user & _LENGTH) != length:

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from messages.blobs import Blobs
-from messages.compiled import compiled
+from messages.compiled import Rows, compiled
 from messages.words import copy
 from store.contract import PackedRecords
 
 #: More than a bulk string needs besides its bytes: a dollar sign, ten digits, and two line ends.
 _FRAME = 16
+
+
+_Bytes = Annotated[Any, Rows(np.uint8)]
+_Ends = Annotated[Any, Rows(np.int64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def set_records(prefix: bytes, records: Mapping[str, bytes]) -> Encoded:
 
 
 @compiled
-def _pairs(keys: Any, key_ends: Any, values: Any, value_ends: Any, out: Any) -> int:
+def _pairs(keys: _Bytes, key_ends: _Ends, values: _Bytes, value_ends: _Ends, out: _Bytes) -> int:
     """Write each key and its value as bulk strings; returns the bytes written."""
     position = key_start = value_start = 0
     for i in range(len(key_ends)):

@@ -32,6 +32,9 @@ def worker(
 
     Example: DUEWATCH_KAFKA_BOOTSTRAP=kafka:9092 DUEWATCH_REDIS_URL=redis://redis:6379/0 duewatch worker
     """
+    from features.kernel import begin_compiling
+
+    begin_compiling()  # on another processor, while this one imports
     from app.worker import run_worker
     from policy.policy import PolicyError
 

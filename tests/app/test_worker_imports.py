@@ -3,11 +3,16 @@ import sys
 
 from tests.project.repository import ROOT
 
-#: What learning needs and a worker, which never learns, would only hold in memory.
-LEARNING = ("river", "sklearn", "pandas")
+#: What learning and compiling need; a worker, which leaves both to other processes, would only hold it in memory.
+ELSEWHERE = ("river", "sklearn", "pandas", "numba", "scipy")
+LOADED = f"""
+import sys, app.worker, app.build
+from features.kernel import compile_kernels
+compile_kernels()
+print(sorted(set(sys.modules) & set({ELSEWHERE!r})))
+"""
 
 
-def test_a_worker_does_not_load_what_only_learning_needs() -> None:
-    loaded = f"import sys, app.worker, app.build; print(sorted(set(sys.modules) & set({LEARNING!r})))"
-    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+def test_a_worker_does_not_load_what_only_learning_and_compiling_need() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,22 +1,18 @@
 """The facts of a row's event, against what the user did before; and arrays that do not fit."""
 
-from inspect import getfile
 from math import log1p
-from pathlib import Path
 from random import Random
 from statistics import fmean, pstdev
-from typing import Any
 
 import numpy as np
 import pytest
 
 from features.catalogue import INDEX
-from features.kernel import _advance, advance
+from features.kernel import advance
 from features.market import Market
 from features.record import RECORD
 from features.terms import Terms
 from messages.columns import EVENT
-from messages.compiled import source_hash
 from tests.features.histories import DAY, START, Event, Life, columns, fresh
 
 
@@ -71,8 +67,3 @@ def test_arrays_that_do_not_fit_are_refused_before_compiled_code_sees_them() -> 
         advance(np.zeros(5, [("other", "u1")]), events, 0, Terms(), Market())
     with pytest.raises(ValueError, match="contiguous"):
         advance(np.zeros(10, RECORD)[::2], events[:0], 0, Terms(), Market())
-
-
-def test_the_kernels_cache_depends_on_the_content_of_their_sources() -> None:
-    dispatcher: Any = _advance
-    assert f"kernels-{source_hash(Path(getfile(advance)).parent)}" in dispatcher.stats.cache_path

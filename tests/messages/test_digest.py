@@ -1,12 +1,12 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from messages.compiled import compiled
+from messages.compiled import Rows, compiled
 from messages.digest import BLOCK, hashed, hashed_again, new_cache
 from messages.hashing import stable_hash
 from messages.words import PADDING
@@ -16,7 +16,14 @@ texts = st.lists(st.text(min_size=1, max_size=BLOCK).filter(lambda text: len(tex
 
 
 @compiled
-def hash_all(text: Any, starts: Any, block: Any, cache: Any, once: Any, again: Any) -> None:
+def hash_all(
+    text: Annotated[Any, Rows(np.uint8)],
+    starts: Annotated[Any, Rows(np.int64)],
+    block: Annotated[Any, Rows(np.uint64)],
+    cache: Annotated[Any, Rows(np.uint64, 2)],
+    once: Annotated[Any, Rows(np.uint64)],
+    again: Annotated[Any, Rows(np.uint64)],
+) -> None:
     for i in range(len(once)):
         once[i] = hashed(text, starts[i], starts[i + 1] - starts[i], block)
         again[i] = hashed_again(text, starts[i], starts[i + 1] - starts[i], block, cache)

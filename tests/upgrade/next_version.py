@@ -18,11 +18,20 @@ import features.packing  # noqa: E402 - only now, so that everything takes the n
 features.packing.LAYOUTS[present[1]] = present[0]
 
 
-def main() -> None:
-    from features.kernel import compile_kernels
+def compile_here() -> None:
+    """Compile in this process: another one would know nothing of the next version."""
+    from features.kernel import KERNELS
+    from messages.compiling import compile_module
+    from messages.machine_code import keep
 
-    compile_kernels()
-    if "--compile" not in sys.argv:
+    for module in KERNELS:
+        keep(module, compile_module(module))
+
+
+def main() -> None:
+    if "--compile" in sys.argv:
+        compile_here()
+    else:
         from app.settings import load_settings
         from app.worker import run_worker
 
