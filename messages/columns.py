@@ -37,7 +37,6 @@ EVENT = np.dtype(
     ]
 )
 
-_ROW = np.dtype((np.void, EVENT.itemsize))
 
 FLAG_GREEN = 1
 FLAG_ENERGY_INTENSIVE = 2
@@ -135,8 +134,7 @@ class Events:
             if part
         ]
         return Events(
-            # As bytes: numpy joins structured arrays field by field.
-            columns=np.concatenate([part.columns.view(_ROW) for part in parts]).view(EVENT),
+            columns=_joined([part.columns for part in parts]),
             users=Texts.concatenate([Texts.of(part.users) for part in parts]),
             ids=Texts.concatenate([Texts.of(part.ids) for part in parts]),
             references=Texts.concatenate([Texts.of(part.references) for part in parts]),
@@ -145,3 +143,9 @@ class Events:
             offset=np.concatenate([part.offset for part in parts]),
             arrived=np.concatenate([part.arrived for part in parts]),
         )
+
+
+def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Arrays of one layout, one after the other, as bytes: numpy joins structured ones field by field."""
+    layout = parts[0].dtype
+    return np.concatenate([part.view(f"V{layout.itemsize}") for part in parts]).view(layout)

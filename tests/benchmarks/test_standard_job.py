@@ -12,7 +12,7 @@ from benchmarks.standard import columns, job
 from benchmarks.standard.engines import kafka_streams, ours, plain
 from benchmarks.standard.events import purchases
 from benchmarks.standard.task import Stopwatch
-from messages.columns import Source
+from messages.columns import Events, Source
 from messages.message import Message
 from messages.records import RawRecords
 
@@ -133,3 +133,9 @@ def test_the_stopwatch_tells_begin_and_end_once(capsys: pytest.CaptureFixture[st
     begin, end = capsys.readouterr().out.split("\n\n")
     assert begin.strip() == "standard-job begin"
     assert re.fullmatch(r"standard-job end \d+\.\d+ 12", end.strip())
+
+
+def test_pieces_of_two_hand_overs_are_joined_in_the_layout_of_the_job() -> None:
+    pieces = [DECODER.decode(Source("purchases", 0), RECORDS.slice(*cut)).events for cut in ((0, 3), (3, 9))]
+    whole = DECODER.decode(Source("purchases", 0), RECORDS.slice(0, 9)).events
+    assert Events.concatenate(pieces).columns.tobytes() == whole.columns.tobytes()
