@@ -22,7 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from agents.chain import Chain, Fetch
-from agents.fetching import NOTHING, Fetched, Look, fetch, wake
+from agents.fetching import NOTHING, ConsumerThread, Fetched, Look, fetch, wake
 from messages.records import RawRecords
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,9 @@ class Consumer(driver.Consumer):
     def _intake(self) -> Intake:
         intake: Intake = cast(Any, self.app).intake
         return intake
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # --- for the owner of a partition
 
