@@ -101,7 +101,8 @@ class KafkaCluster:
 
     def start(self) -> None:
         """Format the storage, start all brokers, and return when each accepts clients."""
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Zeros in front: an id that begins with a dash would be taken for an option.
+        cluster = base64.urlsafe_b64encode(bytes(2) + uuid.uuid4().bytes[2:]).decode().rstrip("=")
         for broker in self.brokers:
             broker.directory.mkdir(parents=True)
             self._configure(broker)
