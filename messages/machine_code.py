@@ -105,7 +105,8 @@ class _Code:
 
     def _compile(self) -> None:
         """Keep one compiler busy until nothing is wanted."""
-        with tempfile.TemporaryFile() as said, _compiler(said) as compiler:
+        # What was written to a compiler that has ended is left over, and cannot be written when the pipe is closed.
+        with tempfile.TemporaryFile() as said, suppress(BrokenPipeError), _compiler(said) as compiler:
             while (module := self._next()) is not None:
                 try:
                     code = _compiled_by(compiler, module)

@@ -1,7 +1,9 @@
 """How kernels become machine code: once, by another process, and never the wrong one."""
 
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +13,7 @@ import pytest
 
 from messages import compiled, machine_code
 from messages.compiled import Rows
-from messages.machine_code import NotCompiled, finish, name
+from messages.machine_code import NotCompiled, begin, finish, name
 from tests.messages import bad_kernels, small_kernels, small_parts
 from tests.messages.small_kernels import total, turn_round
 from tests.messages.small_parts import PAIR
@@ -150,6 +152,21 @@ def test_kernels_of_modules_that_have_joints_are_found_whatever_else_is_declared
 def test_what_could_raise_is_no_kernel(place: Path) -> None:
     with pytest.raises(NotCompiled, match="neither raise nor allocate"):
         finish([bad_kernels.__name__])
+
+
+def test_what_a_compiler_that_failed_was_still_to_compile_fails_too(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    for code in [begin(module) for module in (bad_kernels.__name__, *MODULES)]:
+        with pytest.raises(NotCompiled, match="neither raise nor allocate"):
+            code.result()
+    for thread in threading.enumerate():
+        if thread.name == "compiler":
+            thread.join()
+    assert died == []
 
 
 def test_arrays_that_are_not_as_declared_are_refused(place: Path) -> None:
