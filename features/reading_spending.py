@@ -17,7 +17,7 @@ from features.record import (
     TILES_90D,
     TWO_HOURS,
 )
-from features.tiles import greatest, newest, total
+from features.tiles import newest, total, window
 from messages.compiled import part, signed
 from messages.vocabulary import CATEGORIES
 
@@ -39,33 +39,23 @@ def read_windows(r: Any, f: Any, t: int) -> None:
     """Fill count, sum, mean and maximum of the five windows."""
     head = signed(r.head_1h)
     n = newest(head, t // TEN_MINUTES, TILES_1H)
-    f.spend_count_1h = total(r.count_1h, head, n)
-    f.spend_sum_1h = total(r.sum_1h, head, n)
-    f.spend_max_1h = greatest(r.max_1h, head, n)
+    f.spend_count_1h, f.spend_sum_1h, f.spend_max_1h = window(r.count_1h, r.sum_1h, r.max_1h, head, n)
     f.spend_mean_1h = ratio(f.spend_sum_1h, f.spend_count_1h, np.inf, 0.0)
     head = signed(r.head_24h)
     n = newest(head, t // TWO_HOURS, TILES_24H)
-    f.spend_count_24h = total(r.count_24h, head, n)
-    f.spend_sum_24h = total(r.sum_24h, head, n)
-    f.spend_max_24h = greatest(r.max_24h, head, n)
+    f.spend_count_24h, f.spend_sum_24h, f.spend_max_24h = window(r.count_24h, r.sum_24h, r.max_24h, head, n)
     f.spend_mean_24h = ratio(f.spend_sum_24h, f.spend_count_24h, np.inf, 0.0)
     head = signed(r.head_days)
-    week = newest(head, t // DAY, 7)
-    f.spend_count_7d = total(r.count_days, head, week)
-    f.spend_sum_7d = total(r.sum_days, head, week)
-    f.spend_max_7d = greatest(r.max_days, head, week)
+    n = newest(head, t // DAY, 7)
+    f.spend_count_7d, f.spend_sum_7d, f.spend_max_7d = window(r.count_days, r.sum_days, r.max_days, head, n)
     f.spend_mean_7d = ratio(f.spend_sum_7d, f.spend_count_7d, np.inf, 0.0)
     n = newest(head, t // DAY, TILES_30D)
-    f.spend_count_30d = f.spend_count_7d + total(r.count_days, head - week, n - week)
-    f.spend_sum_30d = f.spend_sum_7d + total(r.sum_days, head - week, n - week)
-    f.spend_max_30d = max(f.spend_max_7d, greatest(r.max_days, head - week, n - week))
+    f.spend_count_30d, f.spend_sum_30d, f.spend_max_30d = window(r.count_days, r.sum_days, r.max_days, head, n)
     f.spend_mean_30d = ratio(f.spend_sum_30d, f.spend_count_30d, np.inf, 0.0)
     f.refund_sum_30d = total(r.refund_sum_days, head, n)
     head = signed(r.head_90d)
     n = newest(head, t // TEN_DAYS, TILES_90D)
-    f.spend_count_90d = total(r.count_90d, head, n)
-    f.spend_sum_90d = total(r.sum_90d, head, n)
-    f.spend_max_90d = greatest(r.max_90d, head, n)
+    f.spend_count_90d, f.spend_sum_90d, f.spend_max_90d = window(r.count_90d, r.sum_90d, r.max_90d, head, n)
     f.spend_mean_90d = ratio(f.spend_sum_90d, f.spend_count_90d, np.inf, 0.0)
 
 
