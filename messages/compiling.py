@@ -142,7 +142,7 @@ def _close(code: Any, entries: set[str]) -> None:
     for function in code.functions:
         if not function.is_declaration and function.name not in entries:
             function.linkage = "internal"
-            size = sum(1 for block in function.blocks for _ in block.instructions)
+            size = str(function).count("\n")  # an instruction is a line; to be told of each one takes far longer
             if size > _INLINED and not any(b"alwaysinline" in attributes for attributes in function.attributes):
                 function.add_function_attribute("noinline")
 
