@@ -8,7 +8,7 @@ numba would optimise every function and make machine code of it, and do so again
 part of. Here all that belongs to a module is optimised once, together.
 """
 
-# mypy: disable-error-code="no-untyped-call, import-untyped"
+# mypy: disable-error-code="no-untyped-call"
 
 import gc
 import sys
