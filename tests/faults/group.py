@@ -93,6 +93,13 @@ class Group:
         """The one that has worked longest, of those that are not about to end; there is always one."""
         return next(worker for worker in self.workers if not worker.crash_at and worker.lives)
 
+    async def end_doomed(self) -> None:
+        """Kill those that wait for the point at which they die by themselves."""
+        for worker in [worker for worker in self.workers if worker.crash_at]:
+            self.signal(worker, signal.SIGKILL)
+            await self.gone(worker)
+        self.look_after()
+
     def signal(self, worker: Worker, number: signal.Signals) -> None:
         """SIGTERM or SIGKILL end it, other signals do not."""
         if number in (signal.SIGTERM, signal.SIGKILL):

@@ -34,6 +34,7 @@ async def recreate(settings: Settings, group: Group, sender: Sender, say: Callab
 
     Workers must refuse to go on until somebody has reset the position. Raises NotRefused.
     """
+    await group.end_doomed()  # one that has yet to die at its point would go on when the others have refused
     sender.held.add(TOPIC)
     await sender.flush()
     await until_applied(settings, say, topics=[TOPIC])
