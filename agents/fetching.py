@@ -1,4 +1,4 @@
-"""Fetching, in the consumer's thread: records as columns, and what is known of every partition at that very moment.
+"""Fetching: records as columns, and what is known of every partition at that very moment.
 
 aiokafka makes an object of eleven fields of each record; here the records of its compiled parser become columns. The
 looks are taken in the same step as the records, because the answers to later fetches come at any time.
@@ -6,13 +6,15 @@ looks are taken in the same step as the records, because the answers to later fe
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.services import Service
+from mode.utils.futures import maybe_async
 
 from messages.records import RawRecords
 
@@ -45,8 +47,34 @@ class Fetched:
 NOTHING = Fetched({}, {})
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Where aiokafka's consumer runs."""
+class InLoop(driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer, run by the loop of those who use it: what makes Faust's a thread is taken back.
+
+    A thread of its own would wait for the interpreter while a batch is decided, and the batch for it; what it saves,
+    heartbeats while somebody blocks the loop for seconds, is not needed: nobody does (ADR 0016).
+    """
+
+    wait_for_shutdown = False
+    maybe_start, start, stop = Service.maybe_start, Service.start, Service.stop
+    _stopped_set, _stop_children = Service._stopped_set, Service._stop_children
+    _stop_futures, _stop_exit_stacks = Service._stop_futures, Service._stop_exit_stacks
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(consumer, loop=loop, thread_loop=loop, **options)
+
+    async def crash(self, exc: BaseException) -> None:
+        """End the app."""
+        await Service.crash(self, exc)
+
+    async def on_stop(self) -> None:
+        """Leave the group."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call it here."""
+        return await maybe_async(fun(*args, **kwargs))
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         consumer = super()._create_consumer(loop=loop)

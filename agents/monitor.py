@@ -185,8 +185,8 @@ class WorkerApp(faust.App):
     async def on_stop(self) -> None:
         """Finish batches first, so that Faust's last commit tells of them."""
         await self.intake.stop()
-        # Where a rebalance has begun meanwhile, Faust's consumer may wait for its own main thread for ever. Everything
-        # of ours is committed and published by now.
+        # Where a rebalance has begun meanwhile, Faust's consumer may wait for ever for a service that has stopped.
+        # Everything of ours is committed and published by now.
         _end_at_the_latest(EXIT_FAILED if self.crashed else 0)
         await super().on_stop()
 

@@ -22,7 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from agents.chain import Chain, Fetch
-from agents.fetching import NOTHING, ConsumerThread, Fetched, Look, fetch, wake
+from agents.fetching import NOTHING, Fetched, InLoop, Look, fetch, wake
 from messages.records import RawRecords
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,6 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._era = 0  # counts revocations
         self._tickets = 0  # given out so far
         self._chains: dict[TP, Chain] = {}  # by partition that has begun
         self._finished: dict[TP, int] = {}  # one past the last hand-over that was acknowledged
@@ -117,8 +116,8 @@ class Consumer(driver.Consumer):
         intake: Intake = cast(Any, self.app).intake
         return intake
 
-    def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> InLoop:
+        return InLoop(self, beacon=self.beacon)
 
     # --- for the owner of a partition
 
@@ -142,7 +141,7 @@ class Consumer(driver.Consumer):
         tp, end = TP(topic, partition), 0
         for _ in range(END_LOOKS):
             try:
-                await self._seek_all({tp: offset})
+                self._go_to({tp: offset})
                 await asyncio.sleep(END_LOOK_SECONDS)
                 end = max(end, self.highwater(tp) or 0)
             except (IllegalStateError, AssertionError) as error:  # aiokafka asserts that it is assigned
@@ -154,16 +153,13 @@ class Consumer(driver.Consumer):
     async def begin(self, partition: int, offsets: Mapping[str, int]) -> int:
         """Hand over from these offsets on, under the ticket that is returned.
 
-        Raises Revoked when a rebalance came in between.
+        Raises Revoked when a rebalance has taken the partition away.
         """
-        era = self._era
         starts = {TP(topic, partition): offset for topic, offset in offsets.items()}
         try:
-            await self._seek_all(starts)
+            self._go_to(starts)
         except IllegalStateError as error:
             raise Revoked from error
-        if era != self._era:
-            raise Revoked
         self._tickets += 1
         for tp, offset in starts.items():
             self._acked.pop(tp, None)
@@ -197,13 +193,13 @@ class Consumer(driver.Consumer):
         self._room.set()
         joining = self._wanted_now() - self._wanted
         if joining and self._wanted:
-            self._thread.thread_loop.call_soon_threadsafe(self._join_fetch, joining)
+            self._wanted |= joining  # the fetch filters by this very set each time that it wakes up
+            wake(self._thread._ensure_consumer())
 
     # --- fetching
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """End the era before anything else is done about the rebalance."""
-        self._era += 1
+        """Hand over nothing more before anything else is done about the rebalance."""
         self._chains.clear()
         self._finished.clear()
         await super().on_partitions_revoked(revoked)
@@ -242,26 +238,13 @@ class Consumer(driver.Consumer):
             return NOTHING
         self._wanted = wanted
         try:
-            fetched: Fetched = await self._thread.call_thread(self._fetch_in_thread, wanted, seconds)
+            return await fetch(self._thread._ensure_consumer(), wanted, seconds)
         finally:
             self._wanted = set()
-        return fetched
-
-    async def _fetch_in_thread(self, wanted: set[TP], seconds: float) -> Fetched:
-        if not self.flow_active:  # a rebalance has begun since this was asked for, and waits for this thread
-            return NOTHING
-        return await fetch(self._thread._ensure_consumer(), wanted, seconds)
 
     def _wanted_now(self) -> set[TP]:
         wants = self._intake.wants
         return {tp for tp in self._chains if tp in self._active_partitions and wants(tp.topic, tp.partition)}
-
-    def _join_fetch(self, joining: set[TP]) -> None:
-        """In the consumer's thread: the fetch filters by this very set each time that it wakes up."""
-        wanted = self._wanted
-        if wanted:
-            wanted |= joining
-            wake(self._thread._ensure_consumer())
 
     def _announce(self, fetched: Fetched) -> None:
         """Say what a fetch holds before any of it is handed over: an owner that got one topic waits for the others."""
@@ -279,7 +262,7 @@ class Consumer(driver.Consumer):
         first, last = int(records.offsets[0]), int(records.offsets[-1])
         judged = chain.judge(first, last)
         if not self.flow_active or judged is Fetch.GAP:
-            await self._seek_back(tp, chain.next)
+            self._seek_back(tp, chain.next)
             return None
         if judged is Fetch.STALE or (judged is Fetch.HOLE and not await self._believe(tp, chain, first)):
             return None
@@ -288,9 +271,9 @@ class Consumer(driver.Consumer):
         start, end = chain.hand_over(last)
         return RecordBatch(tp.topic, tp.partition, start, end, records, chain.ticket, chain.fetched_ms)
 
-    async def _seek_back(self, tp: TP, offset: int) -> None:
+    def _seek_back(self, tp: TP, offset: int) -> None:
         try:
-            await self._seek_all({tp: offset})
+            self._go_to({tp: offset})
         except IllegalStateError:
             return  # it was taken away: the next owner starts at the store's position
         self._intake.sought_back(tp.topic)
@@ -301,7 +284,7 @@ class Consumer(driver.Consumer):
             earliest = (await self.earliest_offsets(tp))[tp]
         except KafkaError:
             chain.look_again()  # nothing is skipped without knowing why
-            await self._seek_back(tp, chain.next)
+            self._seek_back(tp, chain.next)
             return False
         if self._chains.get(tp) is not chain:
             return False
@@ -331,13 +314,11 @@ class Consumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
-    async def _seek_all(self, offsets: Mapping[TP, int]) -> None:
-        async def seek() -> None:
-            consumer = self._thread._ensure_consumer()
-            for tp, offset in offsets.items():
-                consumer.seek(TopicPartition(*tp), offset)
-
-        await self._thread.call_thread(seek)
+    def _go_to(self, offsets: Mapping[TP, int]) -> None:
+        """Raises IllegalStateError where a partition is not assigned any more."""
+        consumer = self._thread._ensure_consumer()
+        for tp, offset in offsets.items():
+            consumer.seek(TopicPartition(*tp), offset)
 
     # --- acknowledging and committing: the group's offsets serve lag tools only, the store's position counts
 
@@ -369,12 +350,8 @@ class Consumer(driver.Consumer):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         due = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
-
-        async def commit() -> None:
-            await self._thread._ensure_consumer().commit(due)
-
         try:
-            await self._thread.call_thread(commit)
+            await self._thread._ensure_consumer().commit(due)
         except KafkaError as error:
             log.warning("offsets not committed, a later commit will tell: %r", error)
             for tp, offset in offsets.items():

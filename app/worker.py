@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import gc
 import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -31,9 +30,6 @@ from telemetry.metrics import Registry
 log = structlog.get_logger(__name__)
 
 STORE_KERNELS = ("store.wire",)
-#: How long the thread that fetches and the one that decides keep the interpreter to themselves: Python's 5 ms would be
-#: added to every answer of a server that comes while the other thread is at work.
-SWITCH_SECONDS = 0.0005
 
 
 class TrainerStopped(Exception):
@@ -59,7 +55,6 @@ def run_worker(settings: Settings, **replaced: Any) -> NoReturn:
         # What the imports left is never garbage: not looking at it again saves a quarter of a worker's time.
         gc.collect()
         gc.freeze()
-        sys.setswitchinterval(SWITCH_SECONDS)
         worker = faust.Worker(
             application,
             _Http(server),

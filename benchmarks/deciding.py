@@ -1,4 +1,4 @@
-"""What deciding costs: by event, by decision, by call, and how it grows with the number of conditions in a policy.
+"""What deciding costs: by event, by decision, by call, and how it grows with the conditions and features of a policy.
 
 `python -m benchmarks.deciding` decides the mix of `benchmarks.book`, in processor time, so that others on the machine
 disturb less; the best of several rounds counts. `kernel` advances the records, `judging` looks at every event's row in
@@ -9,7 +9,7 @@ import argparse
 import gc
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ import policy.judge
 from benchmarks import book
 from benchmarks.decoding import batches_of
 from decisions.in_force import InForce
+from features.catalogue import RECORD_FEATURES
 from features.kernel import compile_kernels
 from features.market import Market
 from messages.columns import Events
@@ -36,6 +37,8 @@ from scoring.scorecard import Scorecard
 USERS = 5_000
 SIZES = (8_000, 1_000, 100, 10)
 CONDITIONS = (5, 25, 50, 100)
+#: Features that a policy of a hundred conditions reads.
+READ = (20, 40, 60, 80, 100)
 ROUNDS = 3
 #: Calls of small batches that are looked at: their cost hardly differs.
 MOST_CALLS = 500
@@ -83,9 +86,17 @@ def main() -> None:
 
     print(f"\n{'conditions':>14}{'judging an event':>18}{'times':>7}{'judging a call of 10':>22}{'times':>7}")
     large, small = list(decoded(life, 8_000)), list(decoded(life[: MOST_CALLS * 10], 10))
+    growth({count: with_conditions(count) for count in CONDITIONS}, opened, large, small)
+    print(f"\n{'features read':>14}{'judging an event':>18}{'times':>7}{'judging a call of 10':>22}{'times':>7}")
+    growth({count: reading(count) for count in READ}, opened, large, small)
+
+
+def growth(
+    policies: Mapping[int, Policy], opened: Sequence[Events], large: Sequence[Events], small: Sequence[Events]
+) -> None:
+    """Print what judging costs under each of `policies`, and how many times what it costs under the first."""
     first: tuple[float, float] | None = None
-    for count in CONDITIONS:
-        rules = with_conditions(count)
+    for count, rules in policies.items():
         one, other = best(rules, opened, large), best(rules, opened, small)
         event, call = one.judging / one.events * 1e6, other.judging / other.calls * 1e6
         first = first or (event, call)
@@ -103,12 +114,22 @@ def decoded(published: Sequence[book.Published], size: int) -> Iterator[Events]:
 
 
 def with_conditions(count: int) -> Policy:
-    """The default policy with so many conditions instead of its triggers', up to four levels to a trigger."""
-    plain = yaml.safe_load(default_text())
-    conditions = [
+    """The default policy with so many conditions instead of its triggers'."""
+    return under(
         f"{FEATURES[i % len(FEATURES)]} >= 0 and {FEATURES[i // len(FEATURES) % len(FEATURES)]} > {10**12 + i}"
         for i in range(count)
-    ]
+    )
+
+
+def reading(count: int) -> Policy:
+    """The default policy with a hundred conditions instead of its triggers', which read so many features."""
+    names = [feature.name for feature in RECORD_FEATURES[:count]]
+    return under(f"{names[i % count]} > {10**12 + i}" for i in range(max(READ)))
+
+
+def under(conditions: Iterable[str]) -> Policy:
+    """The default policy with these conditions instead of its triggers', up to four levels to a trigger."""
+    plain, conditions = yaml.safe_load(default_text()), list(conditions)
     plain["triggers"] = [
         {
             "id": number + 1,
@@ -120,7 +141,7 @@ def with_conditions(count: int) -> Policy:
             "action": "none",
             "reason": {"en": "Never.", "zh": "从不。"},
         }
-        for number in range((count + 3) // 4)
+        for number in range((len(conditions) + 3) // 4)
     ]
     return load(yaml.safe_dump(plain, allow_unicode=True))
 

@@ -101,7 +101,7 @@ def measure(deployment: Deployment, users: int, rate: float, seconds: float, see
     receiver.ready.wait()
     whole = WARM_UP_SECONDS + seconds
     begin = time.time() + 5 + rate * whole * MAKING_SECONDS
-    arguments = [deployment.servers.bootstrap, users, rate, whole, begin, seed]
+    arguments = [deployment.servers.bootstrap, users, rate, whole, begin, seed, deployment.partitions]
     command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
     load = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[1])
     time.sleep(begin + WARM_UP_SECONDS - time.time())
