@@ -106,8 +106,8 @@ class Partition:
         """
         expected = [batch for batch in batches if self._inbox.expects(batch)]
         finish = Countdown(len(expected), acknowledge)
-        for batch in expected:
-            decoded = self._deps.decoder.decode(self._sources[batch.topic], batch.records)
+        found = self._deps.decoder.decode_each([(self._sources[batch.topic], batch.records) for batch in expected])
+        for batch, decoded in zip(expected, found, strict=True):
             self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
             self._inbox.add(batch, decoded, finish)
             self._deps.meters.fetched(batch.topic, len(batch.records))

@@ -28,6 +28,10 @@ class Decoder(Protocol):
         """Columns of the acceptable events, and the refused records."""
         ...
 
+    def decode_each(self, batches: Sequence[tuple[Source, RawRecords]]) -> list[Decoded]:
+        """The same of each of several batches."""
+        ...
+
 
 class Versioned(Protocol):
     """A policy, market or model."""

@@ -107,7 +107,7 @@ def decoded(published: Sequence[book.Published], size: int) -> Iterator[Events]:
     """The events in batches of `size`, in the order of time."""
     decoder = Decoder(Money())
     for start in range(0, len(published), size):
-        events = decoder.decode_many(batches_of(published[start : start + size], size)).events
+        events = decoder.decode_many(list(batches_of(published[start : start + size], size))).events
         events = events.take(np.argsort(events.offset, kind="stable"))
         events.offset += start
         yield events

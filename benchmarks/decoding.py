@@ -65,7 +65,7 @@ def batches_of(published: Sequence[book.Published], size: int) -> Iterator[tuple
 def report(name: str, batches: Sequence[tuple[Source, RawRecords]]) -> None:
     """A line: the scanner's way, the validators' way, and how many records the scanner leaves to them."""
     events = sum(len(records) for _, records in batches)
-    doubtful = sum(int(np.count_nonzero(~_SCANNER.scan(*batch).accepted)) for batch in batches)
+    doubtful = sum(int(np.count_nonzero(~_SCANNER.scan([batch]).accepted)) for batch in batches)
     fast, slow = best(
         lambda: [_DECODER.decode(*batch) for batch in batches],
         lambda: [_VALIDATORS.validate(*batch) for batch in batches],

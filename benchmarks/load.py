@@ -14,6 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
@@ -47,7 +48,7 @@ async def main() -> None:
 
 async def _send(producer: AIOKafkaProducer, events: Sequence[Published], place: dict[bytes, int]) -> None:
     """One batch for each partition; those for one broker go to it as one request."""
-    batches = defaultdict(producer.create_batch)
+    batches: defaultdict[tuple[str, int], Any] = defaultdict(producer.create_batch)
     for event in events:
         batches[event.topic, place[event.key]].append(timestamp=None, key=event.key, value=event.value)
     for (topic, partition), batch in batches.items():

@@ -125,14 +125,15 @@ class Events:
             return Events.empty()
         if len(parts) == 1:
             return parts[0]
-        sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
-        if len(sources) > MAX_SOURCES:
-            raise ValueError(f"a batch may have at most {MAX_SOURCES} sources, not {len(sources)}")
-        renumbered = [
-            np.array([sources.index(source) for source in part.sources], np.uint8)[part.source]
-            for part in parts
-            if part
-        ]
+        sources, renumbered = parts[0].sources, [part.source for part in parts]
+        if any(part.sources is not sources for part in parts):
+            numbers, sources = numbered([source for part in parts for source in part.sources])
+            ends = np.cumsum([len(part.sources) for part in parts]).tolist()
+            renumbered = [
+                numbers[end - len(part.sources) : end][part.source]
+                for part, end in zip(parts, ends, strict=True)
+                if len(part)
+            ]
         return Events(
             columns=_joined([part.columns for part in parts]),
             users=Texts.concatenate([Texts.of(part.users) for part in parts]),
@@ -143,6 +144,15 @@ class Events:
             offset=np.concatenate([part.offset for part in parts]),
             arrived=np.concatenate([part.arrived for part in parts]),
         )
+
+
+def numbered(sources: Sequence[Source]) -> tuple[NDArray[np.uint8], tuple[Source, ...]]:
+    """For each of `sources` its index in the tuple of different ones. Raises ValueError for more than 256 of these."""
+    different = dict.fromkeys(sources)
+    if len(different) > MAX_SOURCES:
+        raise ValueError(f"a batch may have at most {MAX_SOURCES} sources, not {len(different)}")
+    number = {source: i for i, source in enumerate(different)}
+    return np.array([number[source] for source in sources], np.uint8), tuple(different)
 
 
 def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:

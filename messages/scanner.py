@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from messages.columns import EVENT, Events, Source
+from messages.columns import EVENT, Events, Source, numbered
 from messages.digest import BLOCK, new_cache
 from messages.grammar import CELLS, grammar
 from messages.money import Money
@@ -36,13 +36,21 @@ class Scanner:
         self._cache = new_cache()
         self._scratch = np.zeros(MOST_TOKENS, TOKEN), np.zeros(16, np.uint64), np.zeros(len(CELLS), np.uint64)
 
-    def scan(self, source: Source, records: RawRecords) -> Scanned:
-        """What is certainly acceptable among `records` of one partition of a user topic."""
-        count = len(records)
-        values, starts = _joined(records.values, LARGEST_RECORD)
-        keys, key_starts = _joined(records.keys, BLOCK)
-        unknown = records.timestamps <= 0
-        latest = np.where(unknown, np.iinfo(np.int64).max, records.timestamps + self._max_ahead_ms)
+    def scan(self, batches: Sequence[tuple[Source, RawRecords]]) -> Scanned:
+        """What is certainly acceptable among the records of `batches`, each of one partition of a user topic.
+
+        All are scanned in one call: what is fetched at once are few records of many topics. Raises ValueError where
+        there are more than 256 sources.
+        """
+        sizes = [len(records) for _, records in batches]
+        values, starts = _joined([value for _, records in batches for value in records.values], LARGEST_RECORD)
+        keys, key_starts = _joined([key for _, records in batches for key in records.keys], BLOCK)
+        offsets = np.concatenate([np.zeros(0, np.int64), *(records.offsets for _, records in batches)])
+        arrived = np.concatenate([np.zeros(0, np.int64), *(records.timestamps for _, records in batches)])
+        latest = np.where(arrived <= 0, np.iinfo(np.int64).max, arrived + self._max_ahead_ms)
+        numbers, sources = numbered([source for source, _ in batches])
+        topics = np.repeat(np.array([self._topics[source.topic] for source, _ in batches], np.uint8), sizes)
+        count = len(offsets)
         rows, accepted = np.zeros(count, EVENT), np.zeros(count, np.bool_)
         places = np.zeros((3, count), np.uint64)
         done = scan(
@@ -51,7 +59,7 @@ class Scanner:
             np.frombuffer(keys, np.uint8),
             key_starts,
             latest,
-            self._topics[source.topic],
+            topics,
             *self._grammar,
             self._rates,
             self._cache,
@@ -61,15 +69,18 @@ class Scanner:
             accepted,
         )
         users, ids, references = places[:, :done]
+        source = np.repeat(numbers, sizes)
+        if done < count:
+            source, offsets, arrived = source[accepted], offsets[accepted], arrived[accepted]
         events = Events(
             columns=rows[:done],
             users=Texts((keys,), users),
             ids=Texts((values,), ids),
             references=Texts((values,), references),
-            sources=(source,),
-            source=np.zeros(done, np.uint8),
-            offset=records.offsets if done == count else records.offsets[accepted],
-            arrived=records.timestamps if done == count else records.timestamps[accepted],
+            sources=sources,
+            source=source,
+            offset=offsets,
+            arrived=arrived,
         )
         return Scanned(events, accepted)
 

@@ -268,7 +268,7 @@ def scan(
     keys: Annotated[Any, Rows(np.uint8)],
     key_starts: Annotated[Any, Rows(np.int64)],
     latest: Annotated[Any, Rows(np.int64)],
-    topic: int,
+    topics: Annotated[Any, Rows(np.uint8)],
     lexicon: Annotated[Any, Rows(np.uint64, 2)],
     fields: Annotated[Any, Rows(FIELD)],
     kinds: Annotated[Any, Rows(KIND)],
@@ -282,19 +282,20 @@ def scan(
     places: Annotated[Any, Rows(np.uint64, 2)],
     accepted: Annotated[Any, Rows(np.bool_)],
 ) -> int:
-    """Scan the n records text[starts[i]:starts[i + 1]] of one topic; returns how many are accepted.
+    """Scan the n records text[starts[i]:starts[i + 1]]; returns how many are accepted.
 
     `text` and `keys` are u1[] that end with `PADDING`, `starts` and `key_starts` are i8[n + 1], `latest` is i8[n]: the
-    greatest time (ms) that each may have. `topic` is the topic's section of the lexicon; then come the members of
-    `Grammar`. `rates` f8[1 + currencies] is what amounts are multiplied with: 0 where there is no rate, and for no
-    currency. `cache` remembers hashes. Scratch: `tokens` TOKEN[MOST_TOKENS], `block` u8[16], `cells` u8[CELLS].
+    greatest time (ms) that each may have, `topics` u1[n] the sections of the lexicon that their topics have; then come
+    the members of `Grammar`. `rates` f8[1 + currencies] is what amounts are multiplied with: 0 where there is no rate,
+    and for no currency. `cache` remembers hashes. Scratch: `tokens` TOKEN[MOST_TOKENS], `block` u8[16], `cells`
+    u8[CELLS].
 
     Results: `accepted` bool[n], and from the front on for each of those `rows` EVENT[n], zero before, and `places`
     u8[3, n], `start << 16 | length` of the user in `keys`, and of the id and the reference in `text`.
     """
-    done, section = 0, _u8(topic)
+    done = 0
     for i in range(len(accepted)):
-        accepted[i] = False
+        accepted[i], section = False, _u8(topics[i])
         count = _read(text, starts[i], starts[i + 1], tokens)
         if not _understood(text, tokens, count, section, lexicon, fields, kinds, defaults, cells):
             continue

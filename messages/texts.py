@@ -44,6 +44,8 @@ class Texts(Sequence[str]):
     @staticmethod
     def concatenate(parts: Sequence["Texts"]) -> "Texts":
         """All texts of `parts`, one part after the other."""
+        if parts and all(part._buffers is parts[0]._buffers for part in parts):
+            return Texts(parts[0]._buffers, np.concatenate([part._places for part in parts]))
         if sum(len(part._buffers) for part in parts) > _MOST_BUFFERS:
             return Texts.of([text for part in parts for text in part])
         buffers, places = list[bytes](), [np.zeros(0, np.uint64)]

@@ -15,7 +15,7 @@ from decisions.outcome import Example, Outcome
 from features.market import Market
 from features.record import RECORD
 from messages.columns import Events, Source
-from messages.decoding import Decoder, merge
+from messages.decoding import Decoder
 from messages.hashing import stable_hash
 from messages.inputs import USER_TOPICS
 from messages.message import Message
@@ -91,8 +91,8 @@ def decode(stream: Sequence[Event], topics: dict[str, int] | None = None) -> Eve
         record = Record(json.dumps(body).encode(), body["user_id"].encode(), offset)
         decoded = decoder.decode(Source(topic, 0, "one"), RawRecords.of([record]))
         assert not decoded.refused, decoded.refused
-        parts.append(decoded)
-    return merge(parts).events
+        parts.append(decoded.events)
+    return Events.concatenate(parts)
 
 
 class Desk:

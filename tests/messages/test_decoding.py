@@ -130,6 +130,30 @@ def test_several_topics_are_decoded_one_after_the_other() -> None:
     assert [(refusal.source, refusal.offset) for refusal in decoded.refused] == [(bills, 1), (purchases, 5)]
 
 
+def test_batches_that_are_decoded_together_come_out_as_if_each_were_alone() -> None:
+    purchase, bill, latin = event_bytes("purchase"), event_bytes("bill_issued"), b"\xff"
+    batches = [
+        (Source("purchases", 0, "a"), raw([record(purchase), record(latin, offset=1), record(purchase, offset=2)])),
+        (Source("bills", 0), raw([])),
+        (Source("bills", 0), raw([record(bill, offset=7)])),
+        (Source("purchases", 0, "a"), raw([record(b" " + purchase, offset=3)])),
+        (Source("bills", 1), raw([record(latin, offset=8)])),
+    ]
+    together = DECODER.decode_each(batches)
+    for (source, records), decoded in zip(batches, together, strict=True):
+        alone = DECODER.decode(source, records)
+        assert decoded.refused == alone.refused
+        assert decoded.events.columns.tobytes() == alone.events.columns.tobytes()
+        assert [decoded.events.sources[i] for i in decoded.events.source] == [source] * len(alone.events)
+        for name in ("users", "ids", "references"):
+            assert list(getattr(decoded.events, name)) == list(getattr(alone.events, name))
+        for name in ("offset", "arrived"):
+            assert getattr(decoded.events, name).tolist() == getattr(alone.events, name).tolist()
+    whole = DECODER.decode_many(batches)
+    assert whole.events.columns.tobytes() == b"".join(decoded.events.columns.tobytes() for decoded in together)
+    assert whole.refused == [refusal for decoded in together for refusal in decoded.refused]
+
+
 @pytest.mark.parametrize("topic", ["market", "warnings", ""])
 def test_a_topic_that_carries_no_user_events_is_an_error(topic: str) -> None:
     with pytest.raises(ValueError, match="not a topic of user events"):

@@ -42,7 +42,7 @@ SCANNER = Scanner(Money("CNY"), DAY_MS)
 def taken(kind: str, value: bytes | None, key: bytes | None = b"u-1042", timestamp: int = 0) -> bool:
     """Whether the scanner accepts the record; between others that it always accepts."""
     good = record(event_bytes(kind), b"u-1042")
-    scanned = SCANNER.scan(source_of(kind), raw([good, record(value, key, 1, timestamp), good]))
+    scanned = SCANNER.scan([(source_of(kind), raw([good, record(value, key, 1, timestamp), good]))])
     assert scanned.accepted[[0, 2]].all()
     return bool(scanned.accepted[1])
 
@@ -68,7 +68,7 @@ def test_every_plain_event_with_a_rate_and_a_price_needs_no_validator(
     except ValidationError:
         return
     topic = TOPIC_OF[fields["type"]]
-    scanned = everything.scan(Source(topic, 0), raw([record(json.dumps(fields).encode(), event.user_id.encode())]))
+    scanned = everything.scan([(Source(topic, 0), raw([record(json.dumps(fields).encode(), event.user_id.encode())]))])
     amounts = ("amount", "amount_due", "minimum_due", "monthly_amount", "limit", "monthly_income", "requested_limit")
     unpriced = fields.get("currency") is None and any(fields.get(name) is not None for name in amounts)
     escaped = any(json.dumps(text) != f'"{text}"' for text in fields.values() if isinstance(text, str))
@@ -138,7 +138,7 @@ def test_a_record_that_goes_on_in_the_next_is_left_to_the_validators() -> None:
     value = event_bytes("purchase")
     for cut in range(1, len(value)):
         records = raw([record(value[:cut]), record(value[cut:]), record(value)])
-        assert SCANNER.scan(source_of("purchase"), records).accepted.tolist() == [False, False, True]
+        assert SCANNER.scan([(source_of("purchase"), records)]).accepted.tolist() == [False, False, True]
 
 
 def test_times_far_ahead_of_their_arrival_are_left_to_the_validators() -> None:
@@ -152,7 +152,7 @@ def test_amounts_that_cannot_be_converted_are_left_to_the_validators() -> None:
     scanner = Scanner(Money("CNY", {"CNY": 1.0, "USD": 7.0}), DAY_MS)
     for currency, amount, accepted in [("USD", 7, True), ("USD", 571_428_572, False), ("EUR", 7, False)]:
         values = raw([record(event_bytes("purchase", currency=currency, amount=amount))])
-        assert scanner.scan(source_of("purchase"), values).accepted.tolist() == [accepted]
+        assert scanner.scan([(source_of("purchase"), values)]).accepted.tolist() == [accepted]
 
 
 def test_rules_across_fields_are_left_to_the_validators() -> None:
@@ -172,7 +172,7 @@ def scanned_by_twin(scanner: Scanner, source: Source, records: RawRecords, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(scanner_module, "scan", twin)
-        return scanner.scan(source, records)
+        return scanner.scan([(source, records)])
 
 
 def test_the_uncompiled_scanner_scans_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_the_uncompiled_scanner_scans_the_same(monkeypatch: pytest.MonkeyPatch) 
         users = [str(json.loads(value).get("user_id")) if ok(value) else "?" for _, value in cases]
         records = raw([record(value, user.encode()) for (_, value), user in zip(cases, users, strict=True)])
         one, other = Scanner(Money(), DAY_MS), Scanner(Money(), DAY_MS)
-        compiled = one.scan(Source(topic, 0), records)
+        compiled = one.scan([(Source(topic, 0), records)])
         plain = scanned_by_twin(other, Source(topic, 0), records, monkeypatch)
         assert compiled.accepted.tolist() == plain.accepted.tolist()
         assert compiled.events.columns.tobytes() == plain.events.columns.tobytes()
