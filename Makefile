@@ -27,7 +27,7 @@ demo: $(VENV)/.demo ## Run the whole service on the sample, with embedded broker
 setup: $(VENV)/.development ## Install the locked packages and the project into .venv
 
 test: $(VENV)/.development ## Run the tests that need nothing from outside (ARGS="-k name": some of them)
-	@$(BIN)/python -c "from features.kernel import compile_kernels; compile_kernels('store.wire')"  # once, not in each process
+	@$(BIN)/python -c "from app.kernels import WORKING; from features.kernel import compile_kernels; compile_kernels(*WORKING)"  # once, not in each process
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 12 -m "not ($(OUTSIDE))" $(ARGS)
 
 RECORDS ?= 1000000

@@ -21,6 +21,7 @@ from agents.ports import Broadcasts, InForce
 from agents.publishing import KafkaPublisher
 from app.build import signing_key, worker_deps, worker_settings
 from app.health import HealthServer
+from app.kernels import WORKING
 from app.settings import Settings, reveal, unknown_variables
 from features.kernel import begin_compiling, compile_kernels
 from telemetry.logging import configure
@@ -28,8 +29,6 @@ from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
 
 log = structlog.get_logger(__name__)
-
-STORE_KERNELS = ("store.wire",)
 
 
 class TrainerStopped(Exception):
@@ -42,7 +41,7 @@ def run_worker(settings: Settings, **replaced: Any) -> NoReturn:
     Exits with another code when something happened that only a restart cures. `replaced` as in `worker_deps`.
     """
     _prepare(settings)
-    compiling = begin_compiling(*STORE_KERNELS)
+    compiling = begin_compiling(*WORKING)
     registry = Registry()
     deps = worker_deps(settings, registry, **replaced)
     deps = dataclasses.replace(deps, broadcasts=_AfterKernels(deps.broadcasts, compiling))
@@ -126,7 +125,7 @@ class _AfterKernels:
 
     async def read(self) -> None:
         await asyncio.gather(*map(asyncio.wrap_future, self._compiling))
-        compile_kernels(*STORE_KERNELS)
+        compile_kernels(*WORKING)
         await self._broadcasts.read()
 
     def in_force(self) -> InForce:

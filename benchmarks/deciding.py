@@ -20,6 +20,7 @@ import yaml
 
 import decisions.decide
 import policy.judge
+from app.kernels import DECIDING
 from benchmarks import book
 from benchmarks.decoding import batches_of
 from decisions.in_force import InForce
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.deciding", description=__doc__)
     parser.add_argument("--events", type=int, default=80_000)
     given = parser.parse_args()
-    compile_kernels()
+    compile_kernels(*DECIDING)
     opening, life = list(book.opening(USERS)), list(book.life(USERS, given.events))
     opened = list(decoded(opening, 8_000))
     gc.collect()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core import decoder, first_in_force
+from app.kernels import DECIDING
 from app.settings import load_settings
 from benchmarks import book
 from decisions.decide import decide
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=[5_000, 500_000])
     parser.add_argument("--events", type=int, default=400_000)
     given = parser.parse_args()
-    compile_kernels()
+    compile_kernels(*DECIDING)
     print(f"{'users':>8}{'events/s':>10}" + "".join(f"{name:>11}" for name in (*STAGES, "the rest", "decisions")))
     for users in given.users:
         with tempfile.TemporaryDirectory() as directory:

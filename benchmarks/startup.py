@@ -33,8 +33,8 @@ import aiohttp
 
 from app.embedded import child_process, embedded_services, free_port, stop_process
 from app.kafka import create_topics
+from app.kernels import WORKING
 from app.settings import Settings, environment_of, load_settings
-from app.worker import STORE_KERNELS
 from benchmarks.servers import servers
 from features.kernel import KERNELS
 
@@ -121,7 +121,7 @@ async def _follow(settings: Settings, code: Path, worker: "subprocess.Popen[byte
                     reached.setdefault("assigned", now)
                 if response.status == 200:
                     reached["ready"] = now
-            if sum(name.endswith(".o") for name in os.listdir(code)) == len(KERNELS) + len(STORE_KERNELS):
+            if sum(name.endswith(".o") for name in os.listdir(code)) == len(KERNELS) + len(WORKING):
                 reached.setdefault("kernels", time.perf_counter() - began)
             await asyncio.sleep(POLL_SECONDS)
     if "ready" not in reached:

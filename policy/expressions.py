@@ -18,6 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from policy.columns import Bad, Columns, Numbers, Truth, either, not_finite
+from policy.program import Code, Op, Step, applied
 
 LONGEST_TEXT = 2_000
 LARGEST_NUMBER = 1e15
@@ -37,6 +38,7 @@ class Formula:
 
     text: str
     names: tuple[str, ...]
+    code: Code
     _run: Callable[[Columns], Numbers]
 
     def __call__(self, columns: Columns) -> Numbers:
@@ -55,6 +57,7 @@ class Condition:
     text: str
     names: tuple[str, ...]
     thresholds: Mapping[str, float]
+    code: Code
     _run: Callable[[Columns], Truth]
 
     def __call__(self, columns: Columns) -> Truth:
@@ -71,8 +74,8 @@ def formula(text: str, features: Mapping[str, int], constants: Mapping[str, floa
     node = _parse(text)
     _refuse_depth(node)
     compiler = _Compiler(features, constants)
-    run = compiler.number(node).run
-    return Formula(text, tuple(compiler.names), run)
+    found = compiler.number(node)
+    return Formula(text, tuple(compiler.names), found.code, found.run)
 
 
 def condition(text: str, features: Mapping[str, int], constants: Mapping[str, float]) -> Condition:
@@ -80,8 +83,8 @@ def condition(text: str, features: Mapping[str, int], constants: Mapping[str, fl
     node = _parse(text)
     _refuse_depth(node)
     compiler = _Compiler(features, constants)
-    run = compiler.truth(node).run
-    return Condition(text, tuple(compiler.names), compiler.thresholds, run)
+    found = compiler.truth(node)
+    return Condition(text, tuple(compiler.names), compiler.thresholds, found.code, found.run)
 
 
 def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:
@@ -117,24 +120,32 @@ def _spread(bad: Bad, rows: tuple[int]) -> Bad:
     return None if bad is None else np.broadcast_to(bad, rows)
 
 
-_ARITHMETIC: dict[type[ast.operator], tuple[np.ufunc, str]] = {
-    ast.Add: (np.add, "+"),
-    ast.Sub: (np.subtract, "-"),
-    ast.Mult: (np.multiply, "*"),
-    ast.Div: (np.divide, "/"),
+class _Function(NamedTuple):
+    """What an operator or function does to columns, and as a step of a program."""
+
+    columns: np.ufunc
+    op: Op
+
+
+_NEGATIVE = _Function(np.negative, Op.NEGATE)
+_ARITHMETIC: dict[type[ast.operator], tuple[_Function, str]] = {
+    ast.Add: (_Function(np.add, Op.ADD), "+"),
+    ast.Sub: (_Function(np.subtract, Op.SUBTRACT), "-"),
+    ast.Mult: (_Function(np.multiply, Op.MULTIPLY), "*"),
+    ast.Div: (_Function(np.divide, Op.DIVIDE), "/"),
 }
-_COMPARISONS: dict[type[ast.cmpop], tuple[np.ufunc, str]] = {
-    ast.Lt: (np.less, "<"),
-    ast.LtE: (np.less_equal, "<="),
-    ast.Gt: (np.greater, ">"),
-    ast.GtE: (np.greater_equal, ">="),
-    ast.Eq: (np.equal, "=="),
-    ast.NotEq: (np.not_equal, "!="),
+_COMPARISONS: dict[type[ast.cmpop], tuple[_Function, str]] = {
+    ast.Lt: (_Function(np.less, Op.LESS), "<"),
+    ast.LtE: (_Function(np.less_equal, Op.LESS_EQUAL), "<="),
+    ast.Gt: (_Function(np.greater, Op.GREATER), ">"),
+    ast.GtE: (_Function(np.greater_equal, Op.GREATER_EQUAL), ">="),
+    ast.Eq: (_Function(np.equal, Op.EQUAL), "=="),
+    ast.NotEq: (_Function(np.not_equal, Op.NOT_EQUAL), "!="),
 }
-_FUNCTIONS: dict[str, tuple[np.ufunc, int, int]] = {  # function, fewest and most arguments
-    "min": (np.minimum, 2, 16),
-    "max": (np.maximum, 2, 16),
-    "abs": (np.absolute, 1, 1),
+_FUNCTIONS: dict[str, tuple[_Function, int, int]] = {  # function, fewest and most arguments
+    "min": (_Function(np.minimum, Op.MINIMUM), 2, 16),
+    "max": (_Function(np.maximum, Op.MAXIMUM), 2, 16),
+    "abs": (_Function(np.absolute, Op.ABSOLUTE), 1, 1),
 }
 
 
@@ -143,10 +154,11 @@ def _fail(node: ast.AST, message: str) -> ExpressionError:
 
 
 class _Node(NamedTuple, Generic[T]):
-    """A part of an expression: its text in full parentheses, and what works it out."""
+    """A part of an expression: its text in full parentheses, and what works it out, for columns and for one row."""
 
     text: str
     run: Callable[[Columns], T]
+    code: Code
 
 
 class _Compiler:
@@ -167,13 +179,13 @@ class _Compiler:
                 return self._name(node)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
                 inner = self.number(operand)
-                return inner if isinstance(node.op, ast.UAdd) else _apply(np.negative, f"(-{inner.text})", [inner])
+                return inner if isinstance(node.op, ast.UAdd) else _apply(_NEGATIVE, f"(-{inner.text})", [inner])
             case ast.BinOp():
                 if type(node.op) not in _ARITHMETIC:
                     raise _fail(node, f"`{type(node.op).__name__}` is not known; expected one of + - * /")
-                ufunc, sign = _ARITHMETIC[type(node.op)]
+                function, sign = _ARITHMETIC[type(node.op)]
                 left, right = self.number(node.left), self.number(node.right)
-                return _apply(ufunc, f"({left.text} {sign} {right.text})", [left, right])
+                return _apply(function, f"({left.text} {sign} {right.text})", [left, right])
             case ast.Call():
                 return self._call(node)
             case ast.Compare() | ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
@@ -211,18 +223,18 @@ class _Compiler:
         if name not in self._features:
             raise _fail(node, f"unknown feature `{name}`{suggest(name, [*self._features, *self._constants])}")
         self.names[name] = None
-        return _Node(name, lambda columns: columns[name])
+        return _Node(name, lambda columns: columns[name], (Step(Op.FEATURE, self._features[name]),))
 
     def _call(self, node: ast.Call) -> _Node[Numbers]:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name not in _FUNCTIONS:
             raise _fail(node, "this call is not allowed; expected min, max or abs")
-        ufunc, fewest, most = _FUNCTIONS[name]
+        function, fewest, most = _FUNCTIONS[name]
         if node.keywords or not fewest <= len(node.args) <= most:
             expected = "1 argument" if most == 1 else f"{fewest} to {most} arguments"
             raise _fail(node, f"`{name}` takes {expected}, found {len(node.args) + len(node.keywords)}")
         arguments = [self.number(argument) for argument in node.args]
-        return _apply(ufunc, f"{name}({', '.join(argument.text for argument in arguments)})", arguments)
+        return _apply(function, f"{name}({', '.join(argument.text for argument in arguments)})", arguments)
 
     def _compare(self, node: ast.Compare) -> _Node[Truth]:
         operands = [node.left, *node.comparators]
@@ -254,7 +266,7 @@ class _Compiler:
         return None
 
 
-def _once(text: str, work_out: Callable[[Columns], T]) -> _Node[T]:
+def _once(text: str, code: Code, work_out: Callable[[Columns], T]) -> _Node[T]:
     """A node that is worked out once for all expressions that have it in common."""
     text = sys.intern(text)
 
@@ -264,16 +276,16 @@ def _once(text: str, work_out: Callable[[Columns], T]) -> _Node[T]:
             found = columns.known[text] = work_out(columns)
         return found
 
-    return _Node(text, run)
+    return _Node(text, run, code)
 
 
 def _constant(value: float) -> _Node[Numbers]:
     numbers = Numbers(np.float64(value))
-    return _Node(repr(value), lambda columns: numbers)
+    return _Node(repr(value), lambda columns: numbers, (Step(Op.CONSTANT, value=value),))
 
 
-def _apply(ufunc: np.ufunc, text: str, arguments: list[_Node[Numbers]]) -> _Node[Numbers]:
-    first, *others = (argument.run for argument in arguments)
+def _apply(function: _Function, text: str, arguments: list[_Node[Numbers]]) -> _Node[Numbers]:
+    ufunc, (first, *others) = function.columns, (argument.run for argument in arguments)
 
     def work_out(columns: Columns) -> Numbers:
         values, bad = first(columns)
@@ -287,11 +299,11 @@ def _apply(ufunc: np.ufunc, text: str, arguments: list[_Node[Numbers]]) -> _Node
             bad = either(either(bad, other_bad), not_finite(values))
         return Numbers(values, bad)
 
-    return _once(text, work_out)
+    return _once(text, applied(function.op, [argument.code for argument in arguments]), work_out)
 
 
-def _comparison(compare: np.ufunc, sign: str, left: _Node[Numbers], right: _Node[Numbers]) -> _Node[Truth]:
-    one, other = left.run, right.run
+def _comparison(function: _Function, sign: str, left: _Node[Numbers], right: _Node[Numbers]) -> _Node[Truth]:
+    compare, one, other = function.columns, left.run, right.run
 
     def work_out(columns: Columns) -> Truth:
         (left_values, left_bad), (right_values, right_bad) = one(columns), other(columns)
@@ -299,7 +311,7 @@ def _comparison(compare: np.ufunc, sign: str, left: _Node[Numbers], right: _Node
         bad = either(left_bad, right_bad)
         return Truth(true if bad is None else true & ~bad, bad)
 
-    return _once(f"({left.text} {sign} {right.text})", work_out)
+    return _once(f"({left.text} {sign} {right.text})", applied(function.op, [left.code, right.code]), work_out)
 
 
 def _all(conditions: list[_Node[Truth]]) -> _Node[Truth]:
@@ -313,7 +325,8 @@ def _all(conditions: list[_Node[Truth]]) -> _Node[Truth]:
             truth = _both(truth, other(columns))
         return truth
 
-    return _once(f"({' and '.join(condition.text for condition in conditions)})", work_out)
+    code = applied(Op.AND, [condition.code for condition in conditions])
+    return _once(f"({' and '.join(condition.text for condition in conditions)})", code, work_out)
 
 
 def _both(left: Truth, right: Truth) -> Truth:
@@ -336,7 +349,8 @@ def _any(conditions: list[_Node[Truth]]) -> _Node[Truth]:
             truth = Truth(true, None if bad is None else bad & ~true)
         return truth
 
-    return _once(f"({' or '.join(condition.text for condition in conditions)})", work_out)
+    code = applied(Op.OR, [condition.code for condition in conditions])
+    return _once(f"({' or '.join(condition.text for condition in conditions)})", code, work_out)
 
 
 def _not(condition: _Node[Truth]) -> _Node[Truth]:
@@ -344,4 +358,4 @@ def _not(condition: _Node[Truth]) -> _Node[Truth]:
         true, bad = condition.run(columns)
         return Truth(~true if bad is None else ~(true | bad), bad)
 
-    return _once(f"(not {condition.text})", work_out)
+    return _once(f"(not {condition.text})", applied(Op.NOT, [condition.code]), work_out)

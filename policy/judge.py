@@ -1,8 +1,9 @@
 """Judging a batch of feature rows in rounds, so that a decision is seen by the user's next row and by no earlier one.
 
-A round judges all pending rows at once, as columns. Of each user, the first row that decides something is decided; what
-lies before it is final, what lies behind it is judged again in the next round, against the standing that it left. Most
-users have no such row, so the first round is nearly all the work, and how a batch is cut cannot show.
+A round looks at all pending rows at once: those that may decide something (`policy.screening`) are judged, as columns.
+Of each user, the first row that decides something is decided; what lies before it is final, what lies behind it is
+looked at again in the next round, against the standing that it left. Most users have no such row, so the first round is
+nearly all the work, and how a batch is cut cannot show.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from policy.policy import Policy
 from policy.reasons import Draft as Reason
 from policy.row import Draft, Row
 from policy.scores import reasons_of
+from policy.screening import may_decide
 from policy.standing import complete, gather, pick, put, scatter
 from scoring.anomaly import spending_anomaly
 from scoring.model import Model
@@ -48,7 +50,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Everything known about the p rows of one round before anything in them is decided."""
+    """Everything known about the p rows of one round that may decide something, before anything in them is decided."""
 
     rows: NDArray[np.int64]  # rows of the batch
     features: NDArray[np.float64]
@@ -107,17 +109,19 @@ def judge(
     pending = np.arange(total)
     while len(pending):
         now = _first_of_each(local[pending]) if judged.rounds else np.ones(len(pending), np.bool_)
-        current = batch.assess(pending[now], pick(standing, local[pending[now]]))
-        judged.grade[current.rows] = current.standing["grade"]
-        judged.limit[current.rows] = current.standing["limit"]
+        seen = pending[now]
+        known = pick(standing, local[seen])
+        judged.grade[seen], judged.limit[seen] = known["grade"], known["limit"]
         hit_at = np.full(len(rows), total)
-        positions = _first_acting(current, local, hit_at)
-        judged.drafts += batch.decide(current, positions)
-        decided = current.rows[positions]
-        put(standing, local[decided], pick(current.standing, positions))
-        changed[local[decided]] = True
-        judged.grade[decided] = standing["grade"][local[decided]]
-        judged.limit[decided] = standing["limit"][local[decided]]
+        current = batch.look(seen, known)
+        if current is not None:
+            positions = _first_acting(current, local, hit_at)
+            judged.drafts += batch.decide(current, positions)
+            decided = current.rows[positions]
+            put(standing, local[decided], pick(current.standing, positions))
+            changed[local[decided]] = True
+            judged.grade[decided] = standing["grade"][local[decided]]
+            judged.limit[decided] = standing["limit"][local[decided]]
         pending = pending[~now | (pending > hit_at[local[pending]])]
         judged.rounds += 1
     scatter(records, rows[changed], pick(standing, np.flatnonzero(changed)))
@@ -160,24 +164,46 @@ class _Batch:
         self.kind[is_event] = events.columns["kind"][happened]
         self.amount[is_event] = events.columns["amount"][happened]
         self.time = advanced.time.astype(np.int64)
+        self.answered = (self.kind == LIMIT_REQUEST) | (self.kind == ACCOUNT_CLOSED) | advanced.retire
         features = advanced.features
         features[:, INDEX["warming"]] = float(model.warming)
         features[:, INDEX["spending_anomaly"]] = spending_anomaly(features)
 
-    def assess(self, rows: NDArray[np.int64], standing: NDArray[np.void]) -> _Round:
-        """Judge `rows` as columns, against STANDING[p]: their users' as of before each row."""
-        document, time, kind = self.policy.document, self.time[rows], self.kind[rows]
-        opening = limits.open_accounts(standing, kind, self.amount[rows], time, document.limits.cap)
+    def look(self, rows: NDArray[np.int64], standing: NDArray[np.void]) -> _Round | None:
+        """Judge those of `rows` that may decide something, against STANDING[p]: their users' as of before each row.
+
+        Returns None where there are none. Scores all of them, and fills their standing columns.
+        """
+        time, kind = self.time[rows], self.kind[rows]
+        opening = limits.open_accounts(standing, kind, self.amount[rows], time, self.policy.document.limits.cap)
         whole = len(rows) == len(self.time)
         features = self.advanced.features if whole else self.advanced.features[rows]
         complete(features, standing, time)
-        failures: triggers.Failures = []
-        probability = self._score(features, failures)
-        graded = grades.assess(document.grades, Columns(features, INDEX), standing, time, probability, failures)
-        # Everything else goes by the grade that this row gives: who has just become worse gets no raise.
-        features[:, INDEX["grade"]] = graded.grade
+        probability, sound = self._score(features)
         if not whole:
             self.advanced.features[rows] = features
+        through = may_decide(self.policy.screen, features, standing, time, probability)
+        through |= opening | ~sound | self.answered[rows]
+        at = np.flatnonzero(through)
+        if not len(at):
+            return None
+        failures: triggers.Failures = [] if sound.all() else [("default_probability", ~sound[at])]
+        return self._assess(rows[at], features[at], pick(standing, at), opening[at], probability[at], failures)
+
+    def _assess(
+        self,
+        rows: NDArray[np.int64],
+        features: NDArray[np.float64],
+        standing: NDArray[np.void],
+        opening: NDArray[np.bool_],
+        probability: NDArray[np.float64],
+        failures: triggers.Failures,
+    ) -> _Round:
+        """Judge `rows` as columns."""
+        document, time = self.policy.document, self.time[rows]
+        graded = grades.assess(document.grades, Columns(features, INDEX), standing, time, probability, failures)
+        # Everything else goes by the grade that this row gives: who has just become worse gets no raise.
+        features[:, INDEX["grade"]] = self.advanced.features[rows, INDEX["grade"]] = graded.grade
         columns = Columns(features, INDEX, self.policy.features)
         steps = collections.assess(document.collections, columns, standing, failures)
         room = limits.room(document.limits, columns, failures)
@@ -185,19 +211,20 @@ class _Batch:
         left = Remaining(document.guard_rails, standing, time)
         moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left, failures)
         plan = limits.plan(document.limits, columns, standing, time, moves, room, left)
-        acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE)
-        acts |= (kind == LIMIT_REQUEST) | (kind == ACCOUNT_CLOSED) | self.advanced.retire[rows]
+        acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE) | self.answered[rows]
         return _Round(rows, features, standing, opening, graded, steps, moves, plan, room, wishes, left, failures, acts)
 
-    def _score(self, features: NDArray[np.float64], failures: triggers.Failures) -> NDArray[np.float64]:
-        """Default probability of p rows, written into its column; one that is no number counts as certain default."""
+    def _score(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Default probability of p rows, written into its column, and where it is sound.
+
+        One that is no number counts as certain default.
+        """
         probability = self.model.probability(features)
         sound = np.isfinite(probability)
         if not sound.all():
-            failures.append(("default_probability", ~sound))
             probability = np.where(sound, probability, 1.0)
         features[:, INDEX["default_probability"]] = probability
-        return probability
+        return probability, sound
 
     def decide(self, current: _Round, positions: NDArray[np.int64]) -> list[tuple[int, Draft]]:
         """Decide the rows at `positions`: changes their entries of `current.standing`, returns (row, draft) of each."""

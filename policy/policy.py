@@ -13,6 +13,7 @@ from features.catalogue import INDEX
 from features.terms import Terms
 from policy.document import Document, contradictions
 from policy.expressions import Condition, Formula, suggest
+from policy.screening import Screen, screen
 from policy.source import Path, SourceError, read
 from policy.triggers import Watch, watches
 
@@ -39,6 +40,7 @@ class Policy:
     terms: Terms
     document: Document
     watches: tuple[Watch, ...]
+    screen: Screen
     features: tuple[str, ...]  # that its expressions mention, in the order of the catalogue
 
 
@@ -60,6 +62,7 @@ def load(text: str) -> Policy:
     if problems:
         raise PolicyError(problems)
     content = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, ensure_ascii=False)
+    ready = watches(document)
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     return Policy(
         name=document.name,
@@ -67,7 +70,8 @@ def load(text: str) -> Policy:
         currency=document.currency,
         terms=Terms(**{field.name: getattr(document.terms, field.name) for field in fields(Terms)}),
         document=document,
-        watches=watches(document),
+        watches=ready,
+        screen=screen(document, ready),
         features=tuple(sorted(set(_mentioned(document)), key=INDEX.__getitem__)),
     )
 

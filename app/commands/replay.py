@@ -76,13 +76,14 @@ def replay(
 
 def _engine(sink: Any, policy: Path | None, currency: str | None, *, learn: bool, wants_scores: bool) -> Any:
     from app.core import decoder, first_in_force
+    from app.kernels import DECIDING
     from features.kernel import compile_kernels
     from replay.engine import Engine
     from scoring.learner import Learner
 
     settings = load_settings(policy_file=policy, currency=currency)
     with err.status("preparing"):
-        compile_kernels()
+        compile_kernels(*DECIDING)
     return Engine(
         first_in_force(settings), decoder(settings), sink, Learner() if learn else None, wants_scores=wants_scores
     )

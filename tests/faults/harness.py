@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.kafka import create_topics
+from app.kernels import WORKING
 from app.settings import Settings, load_settings
 from features.kernel import compile_kernels
 from messages.topics import ALL_TOPICS
@@ -68,7 +69,7 @@ async def run(wanted: Run, directory: Path, libraries: Path, say: Callable[[str]
         say(f"starting {wanted.brokers} broker(s) and Redis ({wanted.redis}); logs: {directory}")
         kafka.start()
         servers.start()
-        compile_kernels()  # the workers find them in the cache
+        compile_kernels(*WORKING)  # the workers find them in the cache
         settings = settings_for(kafka, servers, partitions=wanted.partitions, time_mode=wanted.time_mode)
         await create_topics(settings)
         await until_in_sync(settings.kafka_bootstrap, [spec.name for spec in ALL_TOPICS], wanted.brokers)

@@ -21,6 +21,7 @@ from typing import Any
 import aiokafka
 
 from app.kafka import create_topics
+from app.kernels import WORKING
 from app.settings import Settings
 from features.kernel import compile_kernels
 from messages.journal import JOURNAL
@@ -133,7 +134,7 @@ async def _run(repeat: int, directory: Path) -> Takeovers:
     try:
         kafka.start()
         servers.start()
-        compile_kernels()
+        compile_kernels(*WORKING)
         settings = settings_for(kafka, servers, partitions=PARTITIONS, time_mode="event")
         await create_topics(settings)
         await until_in_sync(settings.kafka_bootstrap, [spec.name for spec in ALL_TOPICS], BROKERS)

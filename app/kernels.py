@@ -1,0 +1,6 @@
+"""Modules with kernels besides those of the features, for `features.kernel.compile_kernels`."""
+
+#: What deciding needs.
+DECIDING = ("policy.screening",)
+#: What a worker needs.
+WORKING = (*DECIDING, "store.wire")
