@@ -1,22 +1,25 @@
 """Fetching: records as columns, and what is known of every partition at that very moment.
 
-aiokafka makes an object of eleven fields of each record; here the records of its compiled parser become columns. The
-looks are taken in the same step as the records, because the answers to later fetches come at any time.
+aiokafka makes objects of every record; here an answer's bytes are kept, and its records are found in them by a kernel.
+The looks are taken in the same step as the records, because the answers to later fetches come at any time.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.consumer import fetcher as fetcher_module
 from aiokafka.errors import ConsumerStoppedError
+from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import Service
 from mode.utils.futures import maybe_async
 
 from messages.records import RawRecords
+from messages.unpacking import unpacked
 
 #: How long a broker may keep a fetch that finds nothing, ms. aiokafka has one fetch per broker under way, without the
 #: partitions whose last answer still waits to be taken: those must not be kept waiting by topics that are empty.
@@ -97,11 +100,11 @@ async def fetch(consumer: Any, wanted: set[TP], seconds: float) -> Fetched:
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError
             _hasten(fetcher)
-            _keep_plain(fetcher)
+            _keep_whole(fetcher)
             found = await fetcher.fetched_records(wanted, timeout=0)
             left = until - time.monotonic()
             if found or left <= 0:
-                return Fetched({tp: RawRecords.of(records) for tp, records in found.items()}, _looks(consumer))
+                return Fetched({tp: records for tp, (records,) in found.items()}, _looks(consumer))
             waiter = fetcher._create_fetch_waiter()
             await asyncio.wait([waiter], timeout=left)
             if waiter.done():
@@ -130,16 +133,45 @@ def _hasten(fetcher: Any) -> None:
     fetcher._get_actions_per_node = hastened
 
 
-def _keep_plain(fetcher: Any) -> None:
-    """Leave the records of all answers that wait as the parser made them."""
+def _keep_whole(fetcher: Any) -> None:
+    """Have every answer that waits give its records as columns, all at once."""
     for answer in fetcher._records.values():
         parsed = getattr(answer, "_partition_records", None)
         if parsed is not None:
-            parsed._consumer_record = _as_it_is
+            parsed._records_iterator = _columns_of(parsed)
+
+
+def _columns_of(parsed: Any) -> Iterator[RawRecords]:
+    """The records of a PartitionRecords of aiokafka's, and its position behind them.
+
+    Raises KafkaError where aiokafka does.
+    """
+    found = unpacked(parsed._records.answer, parsed.next_fetch_offset)
+    if found is None:
+        parsed._consumer_record = _as_it_is
+        records = RawRecords.of(list(parsed._unpack_records()))
+    else:
+        records, parsed.next_fetch_offset = found
+    if len(records):
+        yield records
 
 
 def _as_it_is(_partition: Any, record: Any) -> Any:
     return record
+
+
+class _Answer:
+    """aiokafka's MemoryRecords, which keep the bytes to themselves, with the bytes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self._records = MemoryRecords(answer)
+        self.has_next, self.next_batch = self._records.has_next, self._records.next_batch
+        self.size_in_bytes = self._records.size_in_bytes
+
+
+#: The fetchers of this process make these. Nothing changes for the consumers that do not look into them.
+fetcher_module.MemoryRecords = _Answer
 
 
 def _looks(consumer: Any) -> dict[TP, Look]:

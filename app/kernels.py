@@ -3,4 +3,4 @@
 #: What deciding needs.
 DECIDING = ("policy.screening",)
 #: What a worker needs.
-WORKING = (*DECIDING, "store.wire")
+WORKING = (*DECIDING, "messages.unpacking", "store.wire")

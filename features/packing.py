@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.checksum import TABLES, crc32
 from features.record import RECORD, SCHEMA_VERSION
 from messages.blobs import Blobs
+from messages.checksum import TABLES, crc32
 from messages.compiled import Rows, compiled, signed
 from messages.words import copy
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,28 @@ class Record:
     key: bytes | None
     offset: int
     timestamp: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slices(Sequence[bytes | None]):
+    """Byte strings that lie in one buffer, at `starts` i8[n]; a length of -1 stands for None."""
+
+    buffer: bytes
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Slices": ...
+    def __getitem__(self, index: int | slice) -> "bytes | Slices | None":
+        if isinstance(index, slice):
+            return Slices(self.buffer, self.starts[index], self.lengths[index])
+        start, length = int(self.starts[index]), int(self.lengths[index])
+        return None if length < 0 else self.buffer[start : start + length]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from messages.columns import EVENT, Events, Source, numbered
 from messages.digest import BLOCK, new_cache
 from messages.grammar import CELLS, grammar
 from messages.money import Money
-from messages.records import RawRecords
+from messages.records import RawRecords, Slices
 from messages.scanning import MOST_TOKENS, TOKEN, scan
 from messages.texts import LONGEST_BUFFER, Texts
 from messages.verdict import LARGEST_RECORD
@@ -43,8 +43,7 @@ class Scanner:
         there are more than 256 sources.
         """
         sizes = [len(records) for _, records in batches]
-        values, starts = _joined([value for _, records in batches for value in records.values], LARGEST_RECORD)
-        keys, key_starts = _joined([key for _, records in batches for key in records.keys], BLOCK)
+        text, (starts, ends, key_starts, key_ends) = _joined([records for _, records in batches])
         offsets = np.concatenate([np.zeros(0, np.int64), *(records.offsets for _, records in batches)])
         arrived = np.concatenate([np.zeros(0, np.int64), *(records.timestamps for _, records in batches)])
         latest = np.where(arrived <= 0, np.iinfo(np.int64).max, arrived + self._max_ahead_ms)
@@ -54,10 +53,11 @@ class Scanner:
         rows, accepted = np.zeros(count, EVENT), np.zeros(count, np.bool_)
         places = np.zeros((3, count), np.uint64)
         done = scan(
-            np.frombuffer(values, np.uint8),
+            np.frombuffer(text, np.uint8),
             starts,
-            np.frombuffer(keys, np.uint8),
+            ends,
             key_starts,
+            key_ends,
             latest,
             topics,
             *self._grammar,
@@ -68,15 +68,15 @@ class Scanner:
             places,
             accepted,
         )
-        users, ids, references = places[:, :done]
+        whole, (users, ids, references) = (text,), places[:, :done]
         source = np.repeat(numbers, sizes)
         if done < count:
             source, offsets, arrived = source[accepted], offsets[accepted], arrived[accepted]
         events = Events(
             columns=rows[:done],
-            users=Texts((keys,), users),
-            ids=Texts((values,), ids),
-            references=Texts((values,), references),
+            users=Texts(whole, users),
+            ids=Texts(whole, ids),
+            references=Texts(whole, references),
             sources=sources,
             source=source,
             offset=offsets,
@@ -85,19 +85,38 @@ class Scanner:
         return Scanned(events, accepted)
 
 
-def _joined(parts: Sequence[bytes | None], longest: int) -> tuple[bytes, NDArray[np.int64]]:
-    """All `parts` in one padded buffer, and where each begins: i8[n + 1]. Missing and too long ones are left empty.
+def _joined(batches: Sequence[RawRecords]) -> tuple[bytes, NDArray[np.int64]]:
+    """All bytes in one padded buffer, and i8[4, n]: where each value begins and ends, and where its key does.
 
-    Raises ValueError where they have more bytes together than a place in `Texts` can tell.
+    Missing and too long ones are left empty. Raises ValueError where there are more bytes than a place in `Texts` can
+    tell.
     """
-    try:
-        lengths = np.fromiter(map(len, parts), np.int64, len(parts))  # type: ignore[arg-type] # None is the exception
-    except TypeError:
-        return _joined([part or b"" for part in parts], longest)
-    if len(parts) and lengths.max() > longest:
-        return _joined([part if part and len(part) <= longest else b"" for part in parts], longest)
-    starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    if starts[-1] > LONGEST_BUFFER:
-        raise ValueError(f"{len(parts)} records of {starts[-1]} bytes are too much for one call")
-    return b"".join([*parts, PADDING]), starts  # type: ignore[list-item] # none of them is None
+    parts, bounds, size = list[bytes](), [np.zeros((4, 0), np.int64)], 0
+    for records in batches:
+        values, keys = _sliced(records.values), _sliced(records.keys)
+        parts.append(values.buffer)
+        at_values = at_keys = size
+        size += len(values.buffer)
+        if keys.buffer is not values.buffer:
+            parts.append(keys.buffer)
+            at_keys = size
+            size += len(keys.buffer)
+        bounds.append(np.stack([*_bounds(values, at_values, LARGEST_RECORD), *_bounds(keys, at_keys, BLOCK)]))
+    if size > LONGEST_BUFFER:
+        raise ValueError(f"records of {size} bytes are too much for one call")
+    return b"".join([*parts, PADDING]), np.concatenate(bounds, axis=1)
+
+
+def _bounds(slices: Slices, offset: int, longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each begins and ends in a buffer that has theirs at `offset`."""
+    starts, lengths = slices.starts + offset, slices.lengths
+    return starts, starts + np.where((lengths < 0) | (lengths > longest), 0, lengths)
+
+
+def _sliced(parts: Sequence[bytes | None]) -> Slices:
+    """The parts as slices of one buffer."""
+    if isinstance(parts, Slices):
+        return parts
+    lengths = np.fromiter((-1 if part is None else len(part) for part in parts), np.int64, len(parts))
+    ends = np.cumsum(np.maximum(lengths, 0))
+    return Slices(b"".join(part or b"" for part in parts), ends - np.maximum(lengths, 0), lengths)

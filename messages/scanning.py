@@ -265,8 +265,9 @@ def _write(cells: Any, row: Any) -> None:
 def scan(
     text: Annotated[Any, Rows(np.uint8)],
     starts: Annotated[Any, Rows(np.int64)],
-    keys: Annotated[Any, Rows(np.uint8)],
+    ends: Annotated[Any, Rows(np.int64)],
     key_starts: Annotated[Any, Rows(np.int64)],
+    key_ends: Annotated[Any, Rows(np.int64)],
     latest: Annotated[Any, Rows(np.int64)],
     topics: Annotated[Any, Rows(np.uint8)],
     lexicon: Annotated[Any, Rows(np.uint64, 2)],
@@ -282,27 +283,27 @@ def scan(
     places: Annotated[Any, Rows(np.uint64, 2)],
     accepted: Annotated[Any, Rows(np.bool_)],
 ) -> int:
-    """Scan the n records text[starts[i]:starts[i + 1]]; returns how many are accepted.
+    """Scan the n records text[starts[i]:ends[i]]; returns how many are accepted.
 
-    `text` and `keys` are u1[] that end with `PADDING`, `starts` and `key_starts` are i8[n + 1], `latest` is i8[n]: the
-    greatest time (ms) that each may have, `topics` u1[n] the sections of the lexicon that their topics have; then come
-    the members of `Grammar`. `rates` f8[1 + currencies] is what amounts are multiplied with: 0 where there is no rate,
-    and for no currency. `cache` remembers hashes. Scratch: `tokens` TOKEN[MOST_TOKENS], `block` u8[16], `cells`
-    u8[CELLS].
+    `text` is u1[] that ends with `PADDING`; the keys are in it, too, with bounds i8[n] like the records. `latest` is
+    i8[n], the greatest time (ms) that each may have, `topics` u1[n] the sections of the lexicon that their topics have;
+    then come the members of `Grammar`. `rates` f8[1 + currencies] is what amounts are multiplied with: 0 where there is
+    no rate, and for no currency. `cache` remembers hashes. Scratch: `tokens` TOKEN[MOST_TOKENS], `block` u8[16],
+    `cells` u8[CELLS].
 
     Results: `accepted` bool[n], and from the front on for each of those `rows` EVENT[n], zero before, and `places`
-    u8[3, n], `start << 16 | length` of the user in `keys`, and of the id and the reference in `text`.
+    u8[3, n], `start << 16 | length` of user, id and reference in `text`.
     """
     done = 0
     for i in range(len(accepted)):
         accepted[i], section = False, _u8(topics[i])
-        count = _read(text, starts[i], starts[i + 1], tokens)
+        count = _read(text, starts[i], ends[i], tokens)
         if not _understood(text, tokens, count, section, lexicon, fields, kinds, defaults, cells):
             continue
-        user, length = cells[_USER], key_starts[i + 1] - key_starts[i]
+        user, length = cells[_USER], key_ends[i] - key_starts[i]
         if signed(cells[_TIME]) > latest[i] or signed(user & _LENGTH) != length:
             continue
-        if not same(text, signed(user >> _START_BITS), keys, key_starts[i], length) or not _convert(cells, rates):
+        if not same(text, signed(user >> _START_BITS), text, key_starts[i], length) or not _convert(cells, rates):
             continue
         cells[_EVENT] = hashed(text, signed(cells[_ID] >> _START_BITS), signed(cells[_ID] & _LENGTH), block)
         for j in range(_HASHED, _HASHED_END):
@@ -310,7 +311,7 @@ def scan(
                 start, length = signed(cells[j] >> _START_BITS), signed(cells[j] & _LENGTH)
                 cells[j] = hashed_again(text, start, length, block, cache)
         _write(cells, rows[done])
-        places[0, done] = _u8(key_starts[i]) << _START_BITS | _u8(key_starts[i + 1] - key_starts[i])
+        places[0, done] = _u8(key_starts[i]) << _START_BITS | _u8(key_ends[i] - key_starts[i])
         places[1, done] = cells[_ID]
         places[2, done] = cells[_REFERENCE]
         accepted[i] = True
