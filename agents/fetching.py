@@ -121,7 +121,11 @@ def wake(consumer: Any) -> None:
 
 
 def _hasten(fetcher: Any) -> None:
-    """Have every fetch from now on wait as long as it may, but no longer."""
+    """Have every fetch from now on wait as long as it may, but no longer.
+
+    aiokafka fetches nothing from a broker for 100 ms while an answer of it waits to be taken: one partition that has
+    enough to do would hold up all others.
+    """
     if "_get_actions_per_node" in vars(fetcher):
         return
     usual = fetcher._get_actions_per_node
@@ -131,6 +135,7 @@ def _hasten(fetcher: Any) -> None:
         return usual(assignment)
 
     fetcher._get_actions_per_node = hastened
+    fetcher._prefetch_backoff = 0.0
 
 
 def _keep_whole(fetcher: Any) -> None:

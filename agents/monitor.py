@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a partition gets to finish the batch in hand before it is cancelled.
 GRACE = 5.0
-#: Bytes of a partition that are fetched ahead. A worker reads eight topics of each of its partitions.
-FETCH_BYTES = 256 * 1024
+#: Bytes that are fetched ahead, at most, and how many of them one topic of a partition gets: less would make many small
+#: fetches, more would only wait.
+FETCH_BYTES, LEAST_FETCH, MOST_FETCH = 32 << 20, 64 << 10, 1 << 20
 #: Seconds that Faust gets to stop, then the process ends without it.
 LAST_RESORT = 20.0
 EXIT_FAILED = 70
@@ -96,6 +97,7 @@ class Monitor:
         health.assigned, health.starting = True, set(numbers)
         self._deps.meters.partitions(len(numbers))
         share = self._deps.share(max(len(numbers), 1))
+        consumer.fetch_at_most(fetch_size(len(numbers)))
         for number in numbers:
             partition = Partition(number, share, consumer, self._logs, self.fail)
             self._partitions[number] = partition
@@ -191,6 +193,12 @@ class WorkerApp(faust.App):
         await super().on_stop()
 
 
+def fetch_size(partitions: int) -> int:
+    """Bytes that are fetched at once of each topic of a partition, where a worker owns so many partitions."""
+    share = FETCH_BYTES // (len(USER_TOPICS) * max(partitions, 1))
+    return min(max(share, LEAST_FETCH), MOST_FETCH)
+
+
 def _end_at_the_latest(code: int) -> None:
     last_resort = threading.Timer(LAST_RESORT, os._exit, (code,))
     last_resort.daemon = True
@@ -228,7 +236,7 @@ def build_app(settings: WorkerSettings, deps: Deps) -> WorkerApp:
         topic_allow_declare=False,
         table_standby_replicas=1,  # Faust's own assignor keeps a user's topics together; 0 would switch it off
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=FETCH_BYTES,
+        consumer_max_fetch_size=MOST_FETCH,
         broker_session_timeout=settings.session_timeout,
         broker_rebalance_timeout=max(settings.session_timeout, 2 * GRACE),
         broker_heartbeat_interval=settings.session_timeout / 6,

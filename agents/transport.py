@@ -188,6 +188,10 @@ class Consumer(driver.Consumer):
         chain = self._chains.get(TP(topic, partition))
         return chain.seen_ms if chain is not None and self._intake.by_event_time else FOREVER
 
+    def fetch_at_most(self, size: int) -> None:
+        """From now on fetch so many bytes of a topic partition at once."""
+        self._thread._ensure_consumer()._fetcher._max_partition_fetch_bytes = size
+
     def nudge(self) -> None:
         """There is room again: partitions that were left out of the fetch in flight join it."""
         self._room.set()

@@ -1,5 +1,6 @@
 import pytest
 
+from agents.monitor import fetch_size
 from store.memory import MemoryStore
 from tests.agents.bench import Bench
 from tests.agents.standins import deps
@@ -26,3 +27,10 @@ async def test_a_partition_asks_for_no_more_records_than_its_share() -> None:
     owner = Bench(MemoryStore()).owner(residents=residents, resident_records=77)
     owner.task.cancel()
     assert asked == [77]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "size"), [(0, 1 << 20), (1, 1 << 20), (4, 1 << 20), (8, 1 << 19), (64, 1 << 16), (1_000, 1 << 16)]
+)
+def test_what_is_fetched_ahead_is_shared_too(partitions: int, size: int) -> None:
+    assert fetch_size(partitions) == size
