@@ -3,7 +3,8 @@
     python -m benchmarks.product --users 5000 500000 --events 1000000 --repeat 5
 
 A synthetic book (`benchmarks/book.py`) lies in the topics; real workers (`duewatch worker`) read it from the start and
-from an empty store, as after a stop. What is timed is from the moment when all accounts are open until every event is
+from an empty store, as after a stop. What is timed is from the moment when all accounts are open and have lived a
+little, because the first events of an account lead to more decisions than all that come later, until every event is
 committed and its decisions are confirmed by the broker; workers count an event only then.
 """
 
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, nargs="+", default=[5_000, 500_000])
     parser.add_argument("--events", type=int, default=1_000_000, help="timed events")
+    parser.add_argument("--before", type=float, default=3.0, help="events per user that come before those, untimed")
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=5)
@@ -98,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{found.described}; {chosen.partitions} partitions, {chosen.residents:,} residents", flush=True)
             deployment = Deployment(found, chosen.partitions, options={"residents": chosen.residents})
             deployment.begin_anew()
-            counts = publish(found.bootstrap, itertools.chain(opening(users), life(users, chosen.events)))
+            lived = int(chosen.before * users) + chosen.events
+            counts = publish(found.bootstrap, itertools.chain(opening(users), life(users, lived)))
             before = sum(counts.values()) - chosen.events
             by_workers: dict[int, list[Run]] = {workers: [] for workers in chosen.workers}
             for _ in range(chosen.repeat):
