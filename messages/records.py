@@ -1,6 +1,6 @@
 """Records as the log delivers them: what decoding reads of them, one by one and as columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload
 
@@ -65,6 +65,11 @@ class Slices(Sequence[bytes | None]):
             return Slices(self.buffer, self.starts[index], self.lengths[index])
         start, length = int(self.starts[index]), int(self.lengths[index])
         return None if length < 0 else self.buffer[start : start + length]
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        buffer = self.buffer
+        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
+            yield None if length < 0 else buffer[start : start + length]
 
 
 @dataclass(frozen=True, slots=True)

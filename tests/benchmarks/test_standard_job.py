@@ -12,9 +12,10 @@ from benchmarks.standard import columns, job
 from benchmarks.standard.engines import kafka_streams, ours, plain
 from benchmarks.standard.events import purchases
 from benchmarks.standard.task import Stopwatch
+from messages.blobs import Blobs
 from messages.columns import Events, Source
 from messages.message import Message
-from messages.records import RawRecords
+from messages.records import RawRecords, Slices
 
 STREAM = list(purchases(4_000, 40))
 
@@ -26,6 +27,42 @@ RECORDS = RawRecords(
     np.zeros(len(STREAM), np.int64),
 )
 DECODER = ours.Decoder(Stopwatch(1))
+
+
+def in_one_buffer(records: RawRecords) -> RawRecords:
+    """The same as a fetch brings them."""
+    values = Blobs.of([value or b"" for value in records.values])
+    lengths = np.diff(values.ends, prepend=0)
+    slices = Slices(values.buffer.tobytes(), values.ends - lengths, lengths)
+    return RawRecords(slices, records.keys, records.offsets, records.timestamps)
+
+
+def test_the_scanner_reads_a_purchase_as_msgspec_does() -> None:
+    (source,) = {Source("purchases", 0)}
+    one, other = DECODER._plain(source, in_one_buffer(RECORDS)), DECODER._any(source, RECORDS)
+    assert one is not None
+    assert list(one.users) == list(other.users)
+    assert list(one.ids) == list(other.ids)
+    for name in ("merchant", "time", "amount"):
+        assert one.columns[name].tolist() == other.columns[name].tolist()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"event_id":"e","user_id":"u","amount":1e-5,"merchant":"m","ts":5}',
+        b'{"event_id":"e","user_id":"u","amount":1.5,"merchant":"m","amount":5}',
+        b'{"event_id":"e","user_id":"u","amount":1.5,"merchant":"m\\n","ts":5}',
+        b'{"event_id":"e","user_id":"u","amount":1.5,"merchant":"m","ts":5,"more":1}',
+        b'{"event_id":"e","user_id":"u","amount":1.5,"merchant":"m"}',
+        b'{"event_id":"e" ,"user_id":"u","amount":1.5,"merchant":"m","ts":5}',
+        b"{}",
+        b"",
+    ],
+)
+def test_what_is_not_plain_is_left_to_msgspec(value: bytes) -> None:
+    records = RawRecords([value], [b"u"], np.zeros(1, np.int64), np.zeros(1, np.int64))
+    assert DECODER._plain(Source("purchases", 0), in_one_buffer(records)) is None
 
 
 def per_event() -> NDArray[np.float64]:

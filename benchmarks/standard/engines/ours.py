@@ -22,11 +22,15 @@ from agents.health import Health
 from app.settings import Settings
 from app.worker import run_worker
 from benchmarks.standard import columns, job
+from benchmarks.standard.scanning import scanned
 from benchmarks.standard.task import Stopwatch, this_task
 from messages.columns import Events, Source
 from messages.decoding import Decoded
+from messages.machine_code import begin, finish
 from messages.message import Message
-from messages.records import RawRecords
+from messages.records import RawRecords, Slices
+from messages.texts import Texts
+from messages.words import PADDING
 from store.residents import Layout, Residents
 from telemetry.meters import PrometheusMeters
 from telemetry.metrics import Registry
@@ -48,7 +52,35 @@ class Decoder:
         self._stopwatch.begin()
         return Decoded(self._events(source, records), [])
 
+    def decode_each(self, batches: Sequence[tuple[Source, RawRecords]]) -> list[Decoded]:
+        """The same of each of several batches."""
+        return [self.decode(source, records) for source, records in batches]
+
     def _events(self, source: Source, records: RawRecords) -> Events:
+        return self._plain(source, records) or self._any(source, records)
+
+    def _plain(self, source: Source, records: RawRecords) -> Events | None:
+        """All records where the scanner is sure of each."""
+        values = records.values
+        if not isinstance(values, Slices):
+            return None
+        text = values.buffer + PADDING
+        found = scanned(text, values.starts, values.starts + values.lengths)
+        if found is None:
+            return None
+        columns_, (users, ids) = found
+        return Events(
+            columns=columns_,
+            users=Texts((text,), users),
+            ids=Texts((text,), ids),
+            references=Texts((text,), np.zeros(len(users), np.uint64)),
+            sources=(source,),
+            source=np.zeros(len(users), np.uint8),
+            offset=records.offsets,
+            arrived=records.timestamps,
+        )
+
+    def _any(self, source: Source, records: RawRecords) -> Events:
         decode: Any = job.decode_purchase
         purchases: list[job.Purchase] = list(map(decode, records.values))
         count = len(purchases)
@@ -152,6 +184,8 @@ class Meters(PrometheusMeters):
 def main() -> None:
     task = this_task()
     columns.compile_kernel()
+    begin("benchmarks.standard.scanning")
+    finish(["benchmarks.standard.scanning"])
     stopwatch, health = Stopwatch(task.events), Health()
     settings = Settings(
         kafka_bootstrap=task.bootstrap,
