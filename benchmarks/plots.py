@@ -16,6 +16,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 OURS, OTHERS, PALE = "#2060b0", "#8a8f98", "#d5d8dd"
 
@@ -36,7 +37,9 @@ def standard(measured: Any) -> Any:
         for name, median in zip(names, medians, strict=True):
             axis.text(median, name, f"  {median:,.0f}", va="bottom", fontsize=8)
         axis.set_title(f"{stream['users']:,} users")
-        axis.set_xlabel("events per second")
+        axis.set_xlabel("thousand events per second")
+        axis.xaxis.set_major_locator(MaxNLocator(6))
+        axis.xaxis.set_major_formatter(lambda value, _place: f"{value / 1000:g}")
         axis.margins(x=0.18)
     return figure
 
