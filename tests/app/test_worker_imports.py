@@ -7,8 +7,9 @@ from tests.project.repository import ROOT
 ELSEWHERE = ("river", "sklearn", "pandas", "numba", "scipy")
 LOADED = f"""
 import sys, app.worker, app.build
+from app.kernels import WORKING
 from features.kernel import compile_kernels
-compile_kernels()
+compile_kernels(*WORKING)
 print(sorted(set(sys.modules) & set({ELSEWHERE!r})))
 """
 
