@@ -18,6 +18,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from agents.publishing import PARCEL_BYTES
 from app.kafka import partition_of
 from benchmarks.book import DAY_MS, Published, life
 
@@ -33,7 +34,7 @@ async def main() -> None:
     place = {key: partition_of(key.decode(), int(partitions)) for key in keys}
     if time.time() > begin:
         raise SystemExit(f"making {count} events took longer than there was time; begin later")
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks=1) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks=1, max_batch_size=PARCEL_BYTES) as producer:
         sent, latest, next_tick = 0, 0.0, begin
         while sent < count:
             next_tick += LINGER_SECONDS
@@ -50,7 +51,9 @@ async def _send(producer: AIOKafkaProducer, events: Sequence[Published], place: 
     """One batch for each partition; those for one broker go to it as one request."""
     batches: defaultdict[tuple[str, int], Any] = defaultdict(producer.create_batch)
     for event in events:
-        batches[event.topic, place[event.key]].append(timestamp=None, key=event.key, value=event.value)
+        at = event.topic, place[event.key]
+        while batches[at].append(timestamp=None, key=event.key, value=event.value) is None:  # it is full
+            await producer.send_batch(batches.pop(at), event.topic, partition=at[1])
     for (topic, partition), batch in batches.items():
         await producer.send_batch(batch, topic, partition=partition)
 

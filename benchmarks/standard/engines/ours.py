@@ -26,7 +26,7 @@ from benchmarks.standard.scanning import scanned
 from benchmarks.standard.task import Stopwatch, this_task
 from messages.columns import Events, Source
 from messages.decoding import Decoded
-from messages.machine_code import begin, finish
+from messages.machine_code import finish
 from messages.message import Message
 from messages.records import RawRecords, Slices
 from messages.texts import Texts
@@ -184,7 +184,6 @@ class Meters(PrometheusMeters):
 def main() -> None:
     task = this_task()
     columns.compile_kernel()
-    begin("benchmarks.standard.scanning")
     finish(["benchmarks.standard.scanning"])
     stopwatch, health = Stopwatch(task.events), Health()
     settings = Settings(
