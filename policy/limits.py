@@ -5,11 +5,12 @@ limit that is set never exceeds the policy's cap.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from messages.compiled import part
 from messages.vocabulary import Kind
 from policy.columns import Columns, finite_or
 from policy.document import RANK, GuardRails, Limits
@@ -55,9 +56,9 @@ def room(rules: Limits, columns: Columns, failures: Failures) -> Room:
     """Evaluate the expressions of the limit strategy; what cannot be evaluated permits nothing."""
     capacity = rules.ability_to_pay(columns)
     raising, restoring = rules.raise_.when(columns), rules.restore.when(columns)
-    for name, part in (("ability_to_pay", capacity), ("raise.when", raising), ("restore.when", restoring)):
-        if part.bad is not None:
-            failures.append((f"limits.{name}", part.bad))
+    for name, value in (("ability_to_pay", capacity), ("raise.when", raising), ("restore.when", restoring)):
+        if value.bad is not None:
+            failures.append((f"limits.{name}", value.bad))
     return Room(np.maximum(finite_or(capacity, 0.0), 0.0), raising.true, restoring.true)
 
 
@@ -99,7 +100,7 @@ def _steps(
     since_change = now - standing["limit_changed"][at].astype(np.int64)
 
     freeze = is_open & moves.freeze[at] & (automatic | refused.freeze)
-    lowered = _whole_steps(limit * rules.cut.to_share, rules.round_to)
+    lowered = whole_steps(limit * rules.cut.to_share, rules.round_to)
     lowered = np.maximum(np.maximum(lowered, owed), rules.cut.floor)
     cooled = (limit_cut == 0) | (now - limit_cut >= rules.cut.cooldown)
     cut = is_open & ~freeze & moves.cut[at] & (automatic | refused.cut)
@@ -107,8 +108,7 @@ def _steps(
 
     sure = ~moves.failed[at]
     restore = is_frozen & ~moves.freeze[at] & room.restore_when[at] & sure & (since_change >= rules.restore.cooldown)
-    raised = np.minimum(np.minimum(limit * (1.0 + rules.raise_.step_share), room.capacity[at]), float(rules.cap))
-    raised = _whole_steps(raised, rules.round_to)
+    raised = raised_to(limit, rules.raise_.step_share, room.capacity[at], float(rules.cap), rules.round_to)
     grow = is_open & ~freeze & ~cut & room.raise_when[at] & sure & automatic
     grow &= (finite_or(columns["consents_to_increases"], 0.0)[at] > 0) & (left.raises(at) > 0)
     grow &= (moves.worst[at] < RANK[rules.raise_.unless_open]) & (raised >= limit + rules.raise_.smallest_step)
@@ -121,9 +121,16 @@ def _steps(
     return step, target.astype(np.int64)
 
 
-def _whole_steps(amount: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+@part
+def raised_to(limit: Any, share: float, capacity: Any, cap: float, step: float) -> Any:
+    """Where a raise by `share` leads, at most: of columns here, of one row in `policy.screening`."""
+    return whole_steps(np.minimum(np.minimum(limit * (1.0 + share), capacity), cap), step)
+
+
+@part
+def whole_steps(amount: Any, step: float) -> Any:
     """Rounded down to whole steps; 0.7 of 700,000 is 490,000 although its nearest float is a hair less."""
-    return np.asarray(np.floor(amount / step + 1e-9) * step)
+    return np.floor(amount / step + 1e-9) * step
 
 
 def open_accounts(

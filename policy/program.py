@@ -55,9 +55,10 @@ _WITH = 16
 #: Rows that are worked out together: so many that a step's own cost does not count, so few that they stay in the cache.
 ROWS = 16
 
-_FEATURE, _CONSTANT, _RESULT, _NOT, _AND, _OR, _NEGATE, _ABSOLUTE = range(8)
-_ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _MINIMUM, _MAXIMUM = range(8, 14)
-_LESS, _LESS_EQUAL, _GREATER, _GREATER_EQUAL, _EQUAL, _NOT_EQUAL = range(16, 22)
+(
+    _FEATURE, _CONSTANT, _RESULT, _NOT, _AND, _OR, _NEGATE, _ABSOLUTE, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _MINIMUM,
+    _MAXIMUM, _LESS, _LESS_EQUAL, _GREATER, _GREATER_EQUAL, _EQUAL, _NOT_EQUAL,
+) = map(int, Op)  # fmt: skip
 
 
 def applied(op: Op, arguments: Sequence[Code]) -> Code:
@@ -73,11 +74,17 @@ def assembled(expressions: Iterable[Code]) -> tuple[NDArray[np.void], int]:
     steps, depth, deepest = list[tuple[int, int, float]](), 0, 0
     for place, code in enumerate(expressions):
         for step in _joined([*code, Step(Op.RESULT, place)]):
-            depth += 1 if step[0] <= _CONSTANT or step[0] >= _LESS + _WITH else 0
-            depth -= 0 if step[0] in (_FEATURE, _CONSTANT, _NOT, _NEGATE, _ABSOLUTE) or step[0] >= _LESS + _WITH else 1
+            depth += _growth(step[0])
             deepest = max(deepest, depth)
             steps.append(step)
     return np.array(steps, STEP), deepest
+
+
+def _growth(op: int) -> int:
+    """By how much a step makes the stack deeper."""
+    if op in (_FEATURE, _CONSTANT) or op >= _LESS + _WITH:
+        return 1
+    return 0 if op in (_NOT, _NEGATE, _ABSOLUTE) else -1
 
 
 def _joined(code: Sequence[Step]) -> list[tuple[int, int, float]]:
@@ -106,12 +113,10 @@ def run(code: Any, features: Any, row: int, rows: int, stack: Any, bad: Any, res
     top = 0
     for i in range(len(code)):
         op, at, value = code[i].op, _u8(code[i].at), code[i].value
-        if op >= _LESS + _WITH:
+        if op == _FEATURE or op >= _LESS + _WITH:
             _load(features, row, at, rows, stack, _u8(top), bad)
-            _compare(op - _WITH, stack, _u8(top), value, bad)
-            top += 1
-        elif op == _FEATURE:
-            _load(features, row, at, rows, stack, _u8(top), bad)
+            if op != _FEATURE:
+                _compare(op - _WITH, stack, _u8(top), value, bad)
             top += 1
         elif op == _CONSTANT:
             for k in range(ROWS):

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from features.catalogue import INDEX, WIDTH
 from messages.compiled import Rows, compiled, part, signed
 from policy.document import RANK, Document
+from policy.grades import A, B, C
+from policy.limits import raised_to
 from policy.program import ROWS, STEP, Code, assembled, run
 from policy.standing import FROZEN, OPEN, STANDING
 from policy.triggers import Watch
@@ -53,7 +55,7 @@ RULES = np.dtype(
         ("raise_cooldown", "i8"),
         ("restore_cooldown", "i8"),
         ("score_step", "f8"),
-        ("growth", "f8"),  # a raise multiplies the limit by this, at most
+        ("raise_share", "f8"),
         ("smallest_raise", "f8"),
         ("cap", "f8"),
         ("round_to", "f8"),
@@ -101,7 +103,7 @@ def screen(document: Document, watches: tuple[Watch, ...]) -> Screen:
         limits.raise_.cooldown,
         limits.restore.cooldown,
         grades.score_step,
-        1.0 + limits.raise_.step_share,
+        limits.raise_.step_share,
         limits.raise_.smallest_step,
         limits.cap,
         limits.round_to,
@@ -190,18 +192,18 @@ def _screen(
 @part
 def _regraded(user: Any, now: int, rule: Any, results: Any, at: int) -> bool:
     """Whether the grade may move."""
-    entered = 1
+    entered = A
     if results[rule.enter_c, at] != 0.0:
-        entered = 3
+        entered = C
     elif results[rule.enter_b, at] != 0.0:
-        entered = 2
+        entered = B
     if user.grade == 0 or entered > user.grade:
         return True
     if now - signed(user.grade_changed) < rule.hold:
         return False
-    if user.grade == 3:
+    if user.grade == C:
         return bool(results[rule.leave_c, at] != 0.0 and results[rule.enter_c, at] == 0.0)
-    return bool(user.grade == 2 and results[rule.leave_b, at] != 0.0 and results[rule.enter_b, at] == 0.0)
+    return bool(user.grade == B and results[rule.leave_b, at] != 0.0 and results[rule.enter_b, at] == 0.0)
 
 
 @part
@@ -251,5 +253,6 @@ def _limited(features: Any, i: int, user: Any, now: int, rule: Any, results: Any
         return False
     if not (features[i, _AUTOMATION] > 0.0 and features[i, _INCREASES] > 0.0):
         return False
-    raised = min(min(user.limit * rule.growth, max(results[rule.ability_to_pay, at], 0.0)), rule.cap)
-    return bool(np.floor(raised / rule.round_to + 1e-9) * rule.round_to >= user.limit + rule.smallest_raise)
+    capacity = max(results[rule.ability_to_pay, at], 0.0)
+    raised = raised_to(user.limit, rule.raise_share, capacity, rule.cap, rule.round_to)
+    return bool(raised >= user.limit + rule.smallest_raise)
