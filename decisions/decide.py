@@ -1,7 +1,9 @@
 """The one pure function in the middle: the product on one page."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from operator import itemgetter
 
 import numpy as np
@@ -11,10 +13,14 @@ from decisions.envelope import seal
 from decisions.examples import mature
 from decisions.in_force import InForce
 from decisions.outcome import Outcome, Scores
+from decisions.work import Share, Users, Work, shares
 from features.catalogue import INDEX
-from features.kernel import Advanced, advance
+from features.kernel import Advanced, Stretch, advance_each
 from messages.columns import Events
 from policy.judge import Judged, judge
+from policy.standing import gather, join, pick, scatter
+
+_line = itemgetter(0)
 
 
 def decide(
@@ -33,27 +39,62 @@ def decide(
     what counts as now in milliseconds, or 0 for event time only. No I/O, no randomness, no other time: the same
     arguments give the same bytes, and so does a stream however it is cut into batches.
     """
-    policy, model, market = in_force.policy, in_force.model, in_force.market
-    advanced = advance(records, events.columns, watermark, policy.terms, market, clock, rows_due)
-    judged = judge(records, advanced, events, users, policy, model)
-    matured = mature(records, advanced, users, model)
+    (outcome,) = decide_each([Work(records, events, users, watermark, clock, rows_due)], in_force)
+    return outcome
 
-    drafts = sorted(judged.drafts + matured.drafts, key=itemgetter(0))
-    counts = Counter((draft.topic, draft.label, draft.outcome) for _, draft in drafts)
-    if matured.dropped:
-        counts["training-examples", "dropped", "schema"] = matured.dropped
-    retired = _retired(advanced)
-    return Outcome(
-        touched=np.setdiff1d(judged.rows, retired, assume_unique=True) if len(retired) else judged.rows,
-        retired=retired.tolist(),
-        decisions=seal(drafts, advanced, events, users, policy, model),
-        caused=advanced.event[[index for index, _ in drafts]] if drafts else np.zeros(0, np.int32),
-        examples=matured.examples,
-        watermark=advanced.watermark,
-        disposition=advanced.disposition,
-        scores=_scores(advanced, judged),
-        counts=counts,
-    )
+
+def decide_each(works: Sequence[Work], in_force: InForce) -> list[Outcome]:
+    """Decide the work of one or more partitions as `decide` does: what a call costs at any rate is paid once.
+
+    Raises ValueError where their events have too many sources (`Events.concatenate`).
+    """
+    policy, model = in_force.policy, in_force.model
+    stretches = [Stretch(work.records, work.events.columns, *work[3:]) for work in works]
+    advanced = advance_each(stretches, policy.terms, in_force.market)
+    events = Events.concatenate([work.events for work in works])
+    users = works[0].users if len(works) == 1 else Users(works)
+    rows, whose = np.unique(advanced.row, return_inverse=True)
+    parts = shares(works, advanced, rows)
+
+    standing = join([gather(part.work.records, part.rows) for part in parts])
+    judged = judge(standing, whose, advanced, events, users, policy, model)
+    for part in parts:
+        changed = np.flatnonzero(judged.changed[part.users])
+        scatter(part.work.records, part.rows[changed], pick(standing[part.users], changed))
+    matured = [mature(part, advanced, model) for part in parts]
+
+    drafts = sorted([*judged.drafts, *chain.from_iterable(ripe.drafts for ripe in matured)], key=_line)
+    decisions = seal(drafts, advanced, events, users, policy, model)
+    caused, retired = advanced.event[list(map(_line, drafts))] if drafts else _NONE, _retired(advanced)
+    outcomes = []
+    for part, ripe in zip(parts, matured, strict=True):
+        mine = slice(bisect_left(drafts, part.lines.start, key=_line), bisect_left(drafts, part.lines.stop, key=_line))
+        counts = Counter((draft.topic, draft.label, draft.outcome) for _, draft in drafts[mine])
+        if ripe.dropped:
+            counts["training-examples", "dropped", "schema"] = ripe.dropped
+        gone = np.isin(part.rows, retired - np.uint32(part.first_row)) if len(retired) else None
+        outcomes.append(
+            Outcome(
+                touched=part.rows if gone is None else part.rows[~gone],
+                retired=[] if gone is None else part.rows[gone].tolist(),
+                decisions=decisions[mine],
+                caused=_counted_from(part.first_event, caused[mine]),
+                examples=ripe.examples,
+                watermark=part.watermark,
+                disposition=advanced.disposition[part.first_event : part.first_event + len(part.work.events)],
+                scores=_scores(part, advanced, judged),
+                counts=counts,
+            )
+        )
+    return outcomes
+
+
+_NONE = np.zeros(0, np.int32)
+
+
+def _counted_from(first: int, event: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Numbers of events, -1 for none, as those of a work whose first event is `first`."""
+    return np.where(event < 0, event, event - first) if first else event
 
 
 def _retired(advanced: Advanced) -> NDArray[np.uint32]:
@@ -64,12 +105,13 @@ def _retired(advanced: Advanced) -> NDArray[np.uint32]:
     return users[advanced.retire[::-1][newest]]
 
 
-def _scores(advanced: Advanced, judged: Judged) -> Scores:
-    rows = np.flatnonzero(advanced.event >= 0)
+def _scores(part: Share, advanced: Advanced, judged: Judged) -> Scores:
+    event, features = advanced.event[part.lines], advanced.features[part.lines]
+    rows = np.flatnonzero(event >= 0)
     return Scores(
-        event=advanced.event[rows],
-        default_probability=advanced.features[rows, INDEX["default_probability"]],
-        spending_anomaly=advanced.features[rows, INDEX["spending_anomaly"]],
-        grade=judged.grade[rows],
-        limit=judged.limit[rows],
+        event=_counted_from(part.first_event, event[rows]),
+        default_probability=features[rows, INDEX["default_probability"]],
+        spending_anomaly=features[rows, INDEX["spending_anomaly"]],
+        grade=judged.grade[part.lines][rows],
+        limit=judged.limit[part.lines][rows],
     )

@@ -1,12 +1,12 @@
 """Training examples: the vector is kept when it is scored, and handed out when its label has matured."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisions.outcome import Example
+from decisions.work import Share
 from features.catalogue import INDEX
 from features.kernel import LABEL_POSITIVE, Advanced
 from features.record import MODEL_INPUTS_MAX
@@ -16,34 +16,37 @@ from scoring.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Matured:
-    """Examples whose labels matured, with their messages' drafts by row of the batch."""
+    """Examples whose labels matured, with their messages' drafts by line of the batch."""
 
     examples: list[Example]
     drafts: list[tuple[int, Draft]]
     dropped: int  # of them, scored with other inputs than the model's: of no use to it
 
 
-def mature(records: NDArray[np.void], advanced: Advanced, users: Sequence[str], model: Model) -> Matured:
-    """Keep the vectors of examples opened in the rows of `advanced`, hand out those whose labels matured, in order.
+def mature(part: Share, advanced: Advanced, model: Model) -> Matured:
+    """Keep the vectors of examples opened in the part's lines, hand out those whose labels matured, in order.
 
-    Works on the records in place; vectors that nothing refers to any more are wiped, so that a record's bytes depend
-    only on what is open.
+    Works on the part's records in place; vectors that nothing refers to any more are wiped, so that a record's bytes
+    depend only on what is open.
     """
+    lines, records = part.lines, part.work.records
+    concerned = np.flatnonzero(advanced.opened[lines] | (advanced.label[lines] > 0) | advanced.retire[lines])
+    if not len(concerned):
+        return Matured([], [], 0)
+    concerned += lines.start
     found: list[tuple[int, Example]] = []
-    dropped = 0
-    concerned = np.flatnonzero(advanced.opened | (advanced.label > 0) | advanced.retire)
-    columns = [INDEX[name] for name in model.inputs] if len(concerned) else []
-    latest: dict[int, int] = {}  # by row of the records, the latest of these rows of the batch
-    for index, row in zip(concerned.tolist(), advanced.row[concerned].tolist(), strict=True):
+    dropped, columns = 0, [INDEX[name] for name in model.inputs]
+    latest: dict[int, int] = {}  # by row of the records, the latest of these lines
+    rows = advanced.row[concerned] - np.uint32(part.first_row)
+    for index, row in zip(concerned.tolist(), rows.tolist(), strict=True):
         if advanced.label[index]:
             kept = _kept(records[row], latest.get(row), advanced, model, columns)
             if kept is None:
                 dropped += 1
             else:
-                found.append((index, _example(users[row], index, advanced, *kept)))
+                found.append((index, _example(part.work.users[row], index, advanced, *kept)))
         latest[row] = index
-    if latest:
-        _keep(records, np.array([*latest]), np.array([*latest.values()]), advanced, model, columns)
+    _keep(records, np.array([*latest]), np.array([*latest.values()]), advanced, model, columns)
     return Matured(
         [example for _, example in found], [(index, _draft(model, example)) for index, example in found], dropped
     )

@@ -1,9 +1,10 @@
 """Advancing the records of a batch: the compiled core of the product."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +43,22 @@ _ROW = np.dtype(
 )
 
 
+class Stretch(NamedTuple):
+    """What `advance` takes of one partition."""
+
+    records: NDArray[np.void]  # RECORD[u], advanced in place
+    events: NDArray[np.void]  # EVENT[n] with `row` set
+    watermark: int  # s
+    clock: int = 0  # ms
+    rows_due: NDArray[np.uint32] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Advanced:
     """What a batch came to: m rows, one per applied event and per timer that came due, in the order of decisions.
 
-    An event's row shows the record right after it. `time` is the event's or the timer's; features are read at the
+    Where it is made of several stretches, each has its rows, events and records behind those of the one before, and
+    their numbers go on. An event's row shows the record right after it. `time` is the event's or the timer's; features are read at the
     record's newest event where that is later. On a `retire` row the record's feature state was emptied right there (a
     later event starts anew), except `user` and the vector that decide() keeps (`example_scored`, `_schema`, `_inputs`):
     a user whose record ends with `events` 0 is to be deleted.
@@ -61,7 +73,14 @@ class Advanced:
     opened: NDArray[np.bool_]  # [m] a training example is opened at this row
     retire: NDArray[np.bool_]  # [m]
     disposition: NDArray[np.uint8]  # [n] DUPLICATE, APPLIED or APPLIED_LATE (too old for the tiles)
-    watermark: int  # s
+    watermarks: tuple[int, ...]  # s, after each stretch
+    ends: tuple[int, ...]  # where the rows of each stretch end
+
+    @property
+    def watermark(self) -> int:
+        """Seconds, after the only stretch."""
+        (watermark,) = self.watermarks
+        return watermark
 
 
 def _forgotten() -> NDArray[np.bool_]:
@@ -240,18 +259,45 @@ def advance(
     shows nowhere, as long as every row whose timer is due is given. Raises TypeError, ValueError or IndexError
     where the arrays do not fit.
     """
-    _check(records, events, rows_due)
-    events = np.ascontiguousarray(events)
-    running = np.maximum.accumulate(np.maximum(events["time"] - terms.allowed_lateness, watermark))
-    final = int(running[-1]) if len(events) else watermark
-    if clock > 0:
-        final = max(final, clock // 1_000 - terms.allowed_lateness)
+    return advance_each([Stretch(records, events, watermark, clock, rows_due)], terms, market)
+
+
+def advance_each(stretches: Sequence[Stretch], terms: Terms, market: Market) -> Advanced:
+    """Do for each of one or more partitions what `advance` does, into one set of rows."""
+    rows = _Rows(sum(len(stretch.events) for stretch in stretches) + 64)
+    constants = terms.arrays(), *market.arrays
+    runs: list[_Run] = []
+    for stretch in stretches:
+        begin = runs[-1].end if runs else 0
+        run = _run(stretch, rows, begin, terms.allowed_lateness, constants)
+        _put_in_order(stretch.records, rows, begin, run)
+        runs.append(run)
+    return _joined(stretches, rows, runs)
+
+
+class _Run(NamedTuple):
+    """One stretch that was worked off."""
+
+    end: int  # of its rows
+    disposition: NDArray[np.uint8]
+    running: NDArray[np.int64]  # watermark at each event
+    watermark: int  # in the end
+
+
+def _run(stretch: Stretch, rows: _Rows, m: int, lateness: int, constants: Any) -> _Run:
+    """Work off one stretch, whose rows begin at `m`."""
+    records = stretch.records
+    _check(records, stretch.events, stretch.rows_due)
+    events = np.ascontiguousarray(stretch.events)
+    running = np.maximum.accumulate(np.maximum(events["time"] - lateness, stretch.watermark))
+    final = int(running[-1]) if len(events) else stretch.watermark
+    if stretch.clock > 0:
+        final = max(final, stretch.clock // 1_000 - lateness)
     raw = records.view(np.uint8).reshape(len(records), RECORD.itemsize)
     disposition = np.zeros(len(events), np.uint8)
-    rows, scratch = _Rows(len(events) + 64), np.zeros(1, SCRATCH)
-    waiting = _waiting(records, events, rows_due)
-    reached = np.zeros(1, np.int64)
-    i = m = 0
+    scratch, reached = np.zeros(1, SCRATCH), np.zeros(1, np.int64)
+    waiting = _waiting(records, events, stretch.rows_due)
+    i = 0
     while i < len(events) + len(waiting):
         i = _advance(
             records,
@@ -266,15 +312,14 @@ def advance(
             named(rows.features),
             rows.out,
             disposition,
-            terms.arrays(),
-            *market.arrays,
+            *constants,
             _FORGOTTEN,
             reached,
         )
         m = int(reached[0])
         if i < len(events) + len(waiting):
             rows.grow()
-    return _ordered(records, rows.features[:m], rows.out[:m], running, disposition, final)
+    return _Run(m, disposition, running, final)
 
 
 def _waiting(
@@ -286,31 +331,42 @@ def _waiting(
     return np.concatenate([events["row"], rows_due.astype(np.uint32)])
 
 
-def _ordered(
-    records: NDArray[np.void],
-    features: NDArray[np.float64],
-    out: NDArray[np.void],
-    running: NDArray[np.int64],
-    disposition: NDArray[np.uint8],
-    watermark: int,
-) -> Advanced:
+def _put_in_order(records: NDArray[np.void], rows: _Rows, begin: int, run: _Run) -> None:
     """Put the timers' rows where the watermark reached them: before that event, by time, then by the user's hash."""
+    out = rows.out[begin : run.end]
     timers = out["event"] < 0
     if timers.any():
-        out["at"][timers] = np.searchsorted(running, out["time"][timers])
+        out["at"][timers] = np.searchsorted(run.running, out["time"][timers])
         order = np.lexsort((records["user"][out["row"]], out["time"], ~timers, out["at"]))
-        features, out = features[order], out[order]
+        features = rows.features[begin : run.end]
+        features[:], out[:] = features[order], out[order]
+
+
+def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> Advanced:
+    """All rows, with numbers of events and records that go on from one stretch to the next."""
+    ends = tuple(run.end for run in runs)
+    out = rows.out[: ends[-1]]
+    event, at, row = out["event"].copy(), out["at"].copy(), out["row"].copy()
+    events = records = 0
+    for begin, end, stretch in zip((0, *ends), ends, stretches, strict=False):
+        if events or records:
+            row[begin:end] += np.uint32(records)
+            at[begin:end] += events
+            mine = event[begin:end]
+            mine[mine >= 0] += events
+        events, records = events + len(stretch.events), records + len(stretch.records)
     return Advanced(
-        features=features,
-        event=out["event"].copy(),
-        at=out["at"].copy(),
+        features=rows.features[: ends[-1]],
+        event=event,
+        at=at,
         time=out["time"].copy(),
-        row=out["row"].copy(),
+        row=row,
         label=out["label"].copy(),
         opened=out["opened"].copy(),
         retire=out["retire"].copy(),
-        disposition=disposition,
-        watermark=watermark,
+        disposition=runs[0].disposition if len(runs) == 1 else np.concatenate([run.disposition for run in runs]),
+        watermarks=tuple(run.watermark for run in runs),
+        ends=ends,
     )
 
 

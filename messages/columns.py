@@ -51,7 +51,7 @@ PRESENT_REGION = 2
 PRESENT_CONSENT_TO_INCREASES = 4
 PRESENT_CONSENT_TO_AUTOMATION = 8
 
-MAX_SOURCES = 256
+MAX_SOURCES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Events:
     ids: Sequence[str]
     references: Sequence[str]
     sources: tuple[Source, ...]
-    source: NDArray[np.uint8]  # index in `sources`
+    source: NDArray[np.uint16]  # index in `sources`
     offset: NDArray[np.int64]
     arrived: NDArray[np.int64]  # timestamp of the record, ms; 0 or less where unknown
 
@@ -86,7 +86,7 @@ class Events:
     @staticmethod
     def empty() -> "Events":
         """No events, of no source."""
-        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint8), *np.zeros((2, 0), np.int64))
+        return Events(np.zeros(0, EVENT), [], [], [], (), np.zeros(0, np.uint16), *np.zeros((2, 0), np.int64))
 
     def take(self, indices: NDArray[np.integer]) -> "Events":
         """The events at `indices` (integer [k]), in that order; the columns are copied."""
@@ -119,7 +119,7 @@ class Events:
     def concatenate(parts: Sequence["Events"]) -> "Events":
         """All events of `parts`, one part after the other; equal sources become one.
 
-        Raises ValueError where there are more than 256 sources.
+        Raises ValueError where there are more than 65,536 sources.
         """
         if not parts:
             return Events.empty()
@@ -140,19 +140,19 @@ class Events:
             ids=Texts.concatenate([Texts.of(part.ids) for part in parts]),
             references=Texts.concatenate([Texts.of(part.references) for part in parts]),
             sources=sources,
-            source=np.concatenate([np.zeros(0, np.uint8), *renumbered]),
+            source=np.concatenate([np.zeros(0, np.uint16), *renumbered]),
             offset=np.concatenate([part.offset for part in parts]),
             arrived=np.concatenate([part.arrived for part in parts]),
         )
 
 
-def numbered(sources: Sequence[Source]) -> tuple[NDArray[np.uint8], tuple[Source, ...]]:
-    """For each of `sources` its index in the tuple of different ones. Raises ValueError for more than 256 of these."""
+def numbered(sources: Sequence[Source]) -> tuple[NDArray[np.uint16], tuple[Source, ...]]:
+    """For each of `sources` its index in the tuple of different ones. Raises ValueError for more than 65,536 of these."""
     different = dict.fromkeys(sources)
     if len(different) > MAX_SOURCES:
         raise ValueError(f"a batch may have at most {MAX_SOURCES} sources, not {len(different)}")
     number = {source: i for i, source in enumerate(different)}
-    return np.array([number[source] for source in sources], np.uint8), tuple(different)
+    return np.array([number[source] for source in sources], np.uint16), tuple(different)
 
 
 def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:

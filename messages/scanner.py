@@ -40,7 +40,7 @@ class Scanner:
         """What is certainly acceptable among the records of `batches`, each of one partition of a user topic.
 
         All are scanned in one call: what is fetched at once are few records of many topics. Raises ValueError where
-        there are more than 256 sources.
+        there are more than 65,536 sources.
         """
         sizes = [len(records) for _, records in batches]
         text, (starts, ends, key_starts, key_ends) = _joined([records for _, records in batches])

@@ -67,7 +67,7 @@ class Validators:
             ids=[event.event_id for event in structs],
             references=names,
             sources=(source,),
-            source=np.zeros(len(structs), np.uint8),
+            source=np.zeros(len(structs), np.uint16),
             offset=records.offsets,
             arrived=records.timestamps,
         )

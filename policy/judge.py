@@ -27,7 +27,7 @@ from policy.reasons import Draft as Reason
 from policy.row import Draft, Row
 from policy.scores import reasons_of
 from policy.screening import may_decide
-from policy.standing import complete, gather, pick, put, scatter
+from policy.standing import complete, pick, put
 from scoring.anomaly import spending_anomaly
 from scoring.model import Model
 
@@ -43,8 +43,7 @@ class Judged:
     drafts: list[tuple[int, Draft]]
     grade: NDArray[np.uint8]
     limit: NDArray[np.int64]
-    standing: NDArray[np.void]  # STANDING[k] of `rows`, after the batch
-    rows: NDArray[np.uint32]
+    changed: NDArray[np.bool_]  # by standing
     rounds: int
 
 
@@ -89,51 +88,50 @@ class _Acting(NamedTuple):
 
 
 def judge(
-    records: NDArray[np.void],
+    standing: NDArray[np.void],
+    whose: NDArray[np.int64],
     advanced: Advanced,
     events: Events,
     users: Sequence[str],
     policy: Policy,
     model: Model,
 ) -> Judged:
-    """Judge the rows of `advanced`; `users[row]` is the id of the user of `records[row]`.
+    """Judge the m rows of `advanced`, each against the standing `whose[m]` of STANDING[k].
 
-    Fills the standing and score columns of `advanced.features` and the standing of `records`, both in place.
+    `users[row]` is the id of the user of row `row` of the records. Fills the standing and score columns of
+    `advanced.features`, and changes `standing`, both in place.
     """
     batch = _Batch(advanced, events, users, policy, model)
-    rows, local = np.unique(advanced.row, return_inverse=True)
-    standing = gather(records, rows)
     total = len(advanced.row)
-    judged = Judged([], np.zeros(total, np.uint8), np.zeros(total, np.int64), standing, rows, 0)
-    changed = np.zeros(len(rows), np.bool_)
+    changed = np.zeros(len(standing), np.bool_)
+    judged = Judged([], np.zeros(total, np.uint8), np.zeros(total, np.int64), changed, 0)
     pending = np.arange(total)
     while len(pending):
-        now = _first_of_each(local[pending]) if judged.rounds else np.ones(len(pending), np.bool_)
+        now = _first_of_each(whose[pending]) if judged.rounds else np.ones(len(pending), np.bool_)
         seen = pending[now]
-        known = pick(standing, local[seen])
+        known = pick(standing, whose[seen])
         judged.grade[seen], judged.limit[seen] = known["grade"], known["limit"]
-        hit_at = np.full(len(rows), total)
+        hit_at = np.full(len(standing), total)
         current = batch.look(seen, known)
         if current is not None:
-            positions = _first_acting(current, local, hit_at)
+            positions = _first_acting(current, whose, hit_at)
             judged.drafts += batch.decide(current, positions)
             decided = current.rows[positions]
-            put(standing, local[decided], pick(current.standing, positions))
-            changed[local[decided]] = True
-            judged.grade[decided] = standing["grade"][local[decided]]
-            judged.limit[decided] = standing["limit"][local[decided]]
-        pending = pending[~now | (pending > hit_at[local[pending]])]
+            put(standing, whose[decided], pick(current.standing, positions))
+            changed[whose[decided]] = True
+            judged.grade[decided] = standing["grade"][whose[decided]]
+            judged.limit[decided] = standing["limit"][whose[decided]]
+        pending = pending[~now | (pending > hit_at[whose[pending]])]
         judged.rounds += 1
-    scatter(records, rows[changed], pick(standing, np.flatnonzero(changed)))
     judged.drafts.sort(key=itemgetter(0))
     return judged
 
 
-def _first_acting(current: _Round, local: NDArray[np.int64], hit_at: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_acting(current: _Round, whose: NDArray[np.int64], hit_at: NDArray[np.int64]) -> NDArray[np.int64]:
     """Positions in the round of each user's first row that decides something; notes these rows in `hit_at`."""
     acting = np.flatnonzero(current.acts)
     rows = current.rows[acting]
-    users = local[rows]
+    users = whose[rows]
     # Backwards, because of what is written to one place the last stays.
     hit_at[users[::-1]] = rows[::-1]
     return np.asarray(acting[hit_at[users] == rows])

@@ -4,6 +4,8 @@ It is the policy's part of the user's record. The kernel neither reads nor write
 decision never needs the kernel again.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +48,13 @@ def gather(records: NDArray[np.void], rows: NDArray[np.integer]) -> NDArray[np.v
     for of_record, of_standing in _RUNS:
         standing.view(of_standing)["run"] = records.view(of_record)["run"][rows]
     return standing
+
+
+def join(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """STANDING[k] of each part, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.view(_OPAQUE) for part in parts]).view(STANDING)
 
 
 def pick(standing: NDArray[np.void], at: NDArray[np.integer]) -> NDArray[np.void]:

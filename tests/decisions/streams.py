@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from decisions.decide import decide
 from decisions.in_force import InForce
 from decisions.outcome import Example, Outcome
+from decisions.work import Work
 from features.market import Market
 from features.record import RECORD
 from messages.columns import Events, Source
@@ -117,12 +118,16 @@ class Desk:
         """The same for a decoded stream."""
         before = len(self.messages)
         for start in range(0, len(events), size):
-            outcome = self.work_off(events.take(np.arange(start, min(start + size, len(events)))), clock)
-            self._keep(outcome)
+            self.keep(self.work_off(events.take(np.arange(start, min(start + size, len(events)))), clock))
         return [json.loads(message.value) for message in self.messages[before:]]
 
     def work_off(self, events: Events, clock: int = 0) -> Outcome:
         """One call of decide, with a row for every user."""
+        work = self.work(events, clock)
+        return decide(work.records, events, work.users, self.in_force, work.watermark, clock)
+
+    def work(self, events: Events, clock: int = 0) -> Work:
+        """What decide takes, with a row for every user."""
         known = {user: row for row, user in enumerate(self.users)}
         for user in events.users:
             if user not in known:
@@ -132,9 +137,10 @@ class Desk:
         more["user"] = [stable_hash(user) for user in self.users[len(self.records) :]]
         self.records = np.concatenate([self.records, more])
         events.columns["row"] = [known[user] for user in events.users]
-        return decide(self.records, events, self.users, self.in_force, self.watermark, clock)
+        return Work(self.records, events, self.users, self.watermark, clock)
 
-    def _keep(self, outcome: Outcome) -> None:
+    def keep(self, outcome: Outcome) -> None:
+        """Take over what a call came to."""
         self.watermark = outcome.watermark
         self.messages += outcome.decisions
         self.examples += outcome.examples

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from messages.columns import EVENT, Events, Source
+from messages.columns import EVENT, Events, Source, numbered
 
 
 def events_of(topic: str, offsets: list[int]) -> Events:
@@ -46,7 +46,7 @@ def test_concatenated_events_still_know_their_sources() -> None:
     assert together.users == ["bills-1", "bills-2", "purchases-7", "bills-3"]
     assert together.columns["time"].tolist() == [1, 2, 7, 3]
     assert together.columns.dtype == EVENT
-    assert together.source.dtype == np.uint8
+    assert together.source.dtype == np.uint16
 
 
 def test_concatenated_and_taken_in_order_of_time_events_are_aligned() -> None:
@@ -61,5 +61,5 @@ def test_nothing_concatenated_is_empty() -> None:
 
 
 def test_more_sources_than_a_column_can_number_are_refused() -> None:
-    with pytest.raises(ValueError, match="at most 256 sources, not 257"):
-        Events.concatenate([events_of(f"t{i}", [0]) for i in range(257)])
+    with pytest.raises(ValueError, match="at most 65536 sources, not 65537"):
+        numbered([Source("purchases", partition) for partition in range(65_537)])

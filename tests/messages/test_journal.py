@@ -10,7 +10,7 @@ def events(sources: tuple[Source, ...], source: list[int]) -> Events:
     count = len(source)
     words = [""] * count
     return Events(
-        np.zeros(count, EVENT), words, words, words, sources, np.array(source, np.uint8), np.arange(count),
+        np.zeros(count, EVENT), words, words, words, sources, np.array(source, np.uint16), np.arange(count),
         np.zeros(count, np.int64),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from messages.vocabulary import Kind
 from policy.judge import judge
 from policy.policy import Policy, default_text, load, load_default
 from policy.row import Draft
+from policy.standing import gather, scatter
 
 START = 19_700 * DAY
 DEFAULTS = np.array([feature.default for feature in FEATURES])
@@ -111,7 +112,7 @@ class Case:
             ids=[f"e{position}" for position in range(count)],
             references=["ref"] * count,
             sources=(Source("purchases", 0),),
-            source=np.zeros(count, np.uint8),
+            source=np.zeros(count, np.uint16),
             offset=np.arange(count),
             arrived=np.zeros(count, np.int64),
         )
@@ -126,9 +127,12 @@ class Case:
             opened=np.zeros(count, np.bool_),
             retire=np.array([one.retire for one in lines]),
             disposition=np.ones(count, np.uint8),
-            watermark=0,
+            watermarks=(0,),
+            ends=(count,),
         )
-        judged = judge(self.records, advanced, events, ["u"], self.policy, self.model)
+        standing = gather(self.records, np.zeros(1, np.intp))
+        judged = judge(standing, np.zeros(count, np.intp), advanced, events, ["u"], self.policy, self.model)
+        scatter(self.records, np.zeros(1, np.intp), standing)
         self.rounds = judged.rounds
         return [draft for _, draft in judged.drafts]
 

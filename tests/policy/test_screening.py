@@ -15,7 +15,7 @@ from messages.vocabulary import Kind
 from policy.judge import judge
 from policy.policy import Policy, default_text, load, load_default
 from policy.screening import may_decide
-from policy.standing import STANDING
+from policy.standing import STANDING, gather
 from tests.policy.rows import DEFAULTS, START, Told
 
 ROWS, USERS = 400, 60
@@ -63,17 +63,20 @@ def _batch(seed: int) -> tuple[NDArray[np.void], Advanced, Events, list[str]]:
         opened=np.zeros(ROWS, np.bool_),
         retire=rng.random(ROWS) < 0.005,
         disposition=np.ones(ROWS, np.uint8),
-        watermark=0,
+        watermarks=(0,),
+        ends=(ROWS,),
     )
     names = [f"e{i}" for i in range(ROWS)]
-    numbers = np.zeros(ROWS, np.uint8), np.arange(ROWS), np.zeros(ROWS, np.int64)
+    numbers = np.zeros(ROWS, np.uint16), np.arange(ROWS), np.zeros(ROWS, np.int64)
     return records, advanced, Events(columns, names, names, names, (Source("p", 0),), *numbers), names[:USERS]
 
 
 def _decided(policy: Policy, seed: int) -> tuple[Any, ...]:
     records, advanced, events, users = _batch(seed)
-    judged = judge(records, advanced, events, users, policy, Told())
-    parts = judged.grade, judged.limit, judged.standing, judged.rows, records, advanced.features
+    rows, whose = np.unique(advanced.row, return_inverse=True)
+    standing = gather(records, rows)
+    judged = judge(standing, whose, advanced, events, users, policy, Told())
+    parts = judged.grade, judged.limit, standing, judged.changed, advanced.features
     return judged.drafts, *(part.tobytes() for part in parts)
 
 

@@ -75,7 +75,7 @@ class Decoder:
             ids=Texts((text,), ids),
             references=Texts((text,), np.zeros(len(users), np.uint64)),
             sources=(source,),
-            source=np.zeros(len(users), np.uint8),
+            source=np.zeros(len(users), np.uint16),
             offset=records.offsets,
             arrived=records.timestamps,
         )
@@ -94,7 +94,7 @@ class Decoder:
             ids=[purchase.event_id for purchase in purchases],
             references=[""] * count,
             sources=(source,),
-            source=np.zeros(count, np.uint8),
+            source=np.zeros(count, np.uint16),
             offset=records.offsets,
             arrived=records.timestamps,
         )
