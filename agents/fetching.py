@@ -24,6 +24,11 @@ from messages.unpacking import unpacked
 #: How long a broker may keep a fetch that finds nothing, ms. aiokafka has one fetch per broker under way, without the
 #: partitions whose last answer still waits to be taken: those must not be kept waiting by topics that are empty.
 WAIT_MS, WAIT_FOR_OTHERS_MS = 100, 5
+#: While everybody is busy an answer would only wait: the broker may let so many bytes come together first. It comes so
+#: many seconds before it is needed, for the way and for decoding.
+PLENTY, AHEAD_SECONDS = 64 << 10, 0.002
+#: Seconds that an answer has to be taken before the next fetch leaves without the partitions that are in it.
+TAKING_SECONDS = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,11 @@ class InLoop(driver.AIOKafkaConsumerThread):
         return consumer
 
 
-async def fetch(consumer: Any, wanted: set[TP], seconds: float) -> Fetched:
+async def fetch(consumer: Any, wanted: set[TP], seconds: float, until_next: Callable[[], float]) -> Fetched:
     """Wait for records of `wanted`, which may grow meanwhile (`wake`), for at most `seconds`.
 
-    `consumer` is an aiokafka consumer with an assignment. Raises ConsumerStoppedError, and KafkaError for what the
+    `consumer` is an aiokafka consumer with an assignment; `until_next()` says for how long (s) nobody has a use for
+    more. Raises ConsumerStoppedError, and KafkaError for what the
     broker said of a partition.
     """
     fetcher = consumer._fetcher
@@ -99,7 +105,7 @@ async def fetch(consumer: Any, wanted: set[TP], seconds: float) -> Fetched:
         while True:
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError
-            _hasten(fetcher)
+            _pace(fetcher, until_next)
             _keep_whole(fetcher)
             found = await fetcher.fetched_records(wanted, timeout=0)
             left = until - time.monotonic()
@@ -120,8 +126,8 @@ def wake(consumer: Any) -> None:
             waiter.set_result(None)
 
 
-def _hasten(fetcher: Any) -> None:
-    """Have every fetch from now on wait as long as it may, but no longer.
+def _pace(fetcher: Any, until_next: Callable[[], float]) -> None:
+    """Have every fetch from now on wait as long as it may, but no longer, and bring together what is needed together.
 
     aiokafka fetches nothing from a broker for 100 ms while an answer of it waits to be taken: one partition that has
     enough to do would hold up all others.
@@ -130,12 +136,15 @@ def _hasten(fetcher: Any) -> None:
         return
     usual = fetcher._get_actions_per_node
 
-    def hastened(assignment: Any) -> Any:
-        fetcher._fetch_max_wait_ms = WAIT_FOR_OTHERS_MS if fetcher._records else WAIT_MS
+    def paced(assignment: Any) -> Any:
+        left_ms = int(1000 * (until_next() - AHEAD_SECONDS))
+        longest = WAIT_FOR_OTHERS_MS if fetcher._records else WAIT_MS
+        fetcher._fetch_max_wait_ms = left_ms if left_ms > 0 else longest
+        fetcher._fetch_min_bytes = PLENTY if left_ms > 0 else 1
         return usual(assignment)
 
-    fetcher._get_actions_per_node = hastened
-    fetcher._prefetch_backoff = 0.0
+    fetcher._get_actions_per_node = paced
+    fetcher._prefetch_backoff = TAKING_SECONDS
 
 
 def _keep_whole(fetcher: Any) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from agents.alignment import Batch, Lane, cut_batch
@@ -49,18 +50,9 @@ class Feed(Protocol):
         """There is room again."""
         ...
 
-
-class Countdown:
-    """Calls `done` at the last of so many calls."""
-
-    def __init__(self, calls: int, done: Callable[[], None]) -> None:
-        self._left, self._done = calls, done
-
-    def __call__(self) -> None:
-        """One more is finished."""
-        self._left -= 1
-        if self._left == 0:
-            self._done()
+    def finish(self, batch: RecordBatch) -> None:
+        """Everything that the batch led to is published."""
+        ...
 
 
 class Inbox:
@@ -91,10 +83,11 @@ class Inbox:
             raise RuntimeError(f"{batch.topic}[{self._partition}]: handed over from {batch.start}, expected {end}")
         return True
 
-    def add(self, batch: RecordBatch, decoded: Decoded, acknowledge: Callable[[], None]) -> None:
+    def add(self, batch: RecordBatch, decoded: Decoded) -> None:
         """Append a decoded hand-over to its lane."""
         lane = self._lanes[batch.topic]
-        lane.add(decoded.events, decoded.refused, batch.end, acknowledge, batch.fetched_ms)
+        finish = partial(self._feed.finish, batch)
+        lane.add(decoded.events, decoded.refused, batch.end, finish, batch.fetched_ms)
         self._news.set()
 
     def wants(self, topic: str) -> bool:
@@ -118,30 +111,28 @@ class Inbox:
         """Let `gather` return."""
         self._news.set()
 
-    async def gather(self, seconds: float) -> Batch | None:
-        """The next batch; None when there is none within `seconds`, or after `wake`."""
-        batch = self._cut()
-        if batch is None:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
-            except TimeoutError:
-                return None
-            batch = self._cut()
-        return batch
-
-    def report(self, meters: Meters) -> None:
-        """Tell how much is unread or waiting."""
-        for topic, lane in self._lanes.items():
-            meters.unread(topic, self._partition, self._unread(topic) + lane.waiting)
-
-    def _cut(self) -> Batch | None:
+    def cut(self) -> Batch | None:
+        """The next batch; None where there is none yet."""
         self._news.clear()
         batch, holding = cut_batch(self._lanes, self._unread, self._most, self._seen_ms)
         self._note(holding)
         if batch is not None:
             self._feed.nudge()
         return batch
+
+    async def gather(self, seconds: float) -> Batch | None:
+        """Wait for news since the last `cut`, then cut; None when there are none within `seconds`, or after `wake`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return None
+        return self.cut()
+
+    def report(self, meters: Meters) -> None:
+        """Tell how much is unread or waiting."""
+        for topic, lane in self._lanes.items():
+            meters.unread(topic, self._partition, self._unread(topic) + lane.waiting)
 
     def _unread(self, topic: str) -> int:
         return self._feed.unread(topic, self._partition, self._lanes[topic].end)

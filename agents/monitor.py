@@ -9,7 +9,8 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import faust
 from faust.transport import drivers
 
 from agents.partition import Partition
-from agents.ports import Deps
+from agents.ports import Decoder, Deps
+from agents.rounds import Rounds
 from agents.starts import Logs
-from agents.transport import SCHEME, HandOver, RecordBatches
+from agents.transport import SCHEME, HandOver, RecordBatch, RecordBatches
 from messages.inputs import USER_TOPICS
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Monitor:
         self._app, self._deps, self._logs = app, deps, logs
         self._partitions: dict[int, Partition] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._rounds = Rounds(deps.decide)
 
     async def start(self) -> None:
         """Connect what the partitions need."""
@@ -99,7 +102,7 @@ class Monitor:
         share = self._deps.share(max(len(numbers), 1))
         consumer.fetch_at_most(fetch_size(len(numbers)))
         for number in numbers:
-            partition = Partition(number, share, consumer, self._logs, self.fail)
+            partition = Partition(number, share, consumer, self._logs, self._rounds, self.fail)
             self._partitions[number] = partition
             self._tasks[number] = asyncio.create_task(partition.live(), name=f"partition {number}")
 
@@ -141,14 +144,14 @@ class Monitor:
     # --- the transport's side
 
     def deliver(self, event: Any) -> None:
-        """Pass one hand-over to its partition; never raises."""
+        """Pass what one fetch brought to its partitions; never raises."""
         hand_over: HandOver = event.value
-        partition = self._partitions.get(hand_over.partition)
         try:
-            if partition is not None:
-                partition.deliver(hand_over.batches, event.ack)
+            for number in deliver(hand_over.batches, self._partitions, self._deps.decoder):
+                self._rounds.comes(number)
         except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
+        event.ack()
 
     @property
     def by_event_time(self) -> bool:
@@ -159,6 +162,10 @@ class Monitor:
         """Whether the partition has room for more of `topic`."""
         owner = self._partitions.get(partition)
         return owner is not None and owner.wants(topic)
+
+    def until_next(self) -> float:
+        """Seconds for which nobody has a use for more events, as far as is known."""
+        return self._rounds.until_next()
 
     def progressed(self) -> None:
         """Let every partition look again at what is unread."""
@@ -191,6 +198,26 @@ class WorkerApp(faust.App):
         # Everything of ours is committed and published by now.
         _end_at_the_latest(EXIT_FAILED if self.crashed else 0)
         await super().on_stop()
+
+
+def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder) -> set[int]:
+    """Decode all batches in one go and pass them to the partitions that expect them; returns which did.
+
+    Raises TooManyRefused.
+    """
+    of_partition: defaultdict[int, list[RecordBatch]] = defaultdict(list)
+    for batch in batches:
+        of_partition[batch.partition].append(batch)
+    expected = [
+        (partitions[number], batch, source)
+        for number, some in of_partition.items()
+        if number in partitions
+        for batch, source in partitions[number].expected(some)
+    ]
+    found = decoder.decode_each([(source, batch.records) for _, batch, source in expected])
+    for (partition, batch, _), decoded in zip(expected, found, strict=True):
+        partition.deliver(batch, decoded)
+    return {partition.number for partition, _, _ in expected}
 
 
 def fetch_size(partitions: int) -> int:

@@ -11,15 +11,18 @@ import numpy as np
 from aiokafka.errors import KafkaError
 
 from agents.alignment import Batch
-from agents.inbox import Countdown, Feed, Inbox
+from agents.inbox import Feed, Inbox
 from agents.journal import JournalBroken, decoded_batch, lost_entries
 from agents.outgoing import Outgoing
 from agents.patience import Backoff, until_stored
 from agents.ports import Deps, InForce, Outcome
+from agents.rounds import Rounds
 from agents.starts import LogFacts, starting_offsets
 from agents.timers import Timers
 from agents.transport import RecordBatch, Revoked
+from decisions.work import Work
 from messages.columns import Events, Source
+from messages.decoding import Decoded
 from messages.inputs import USER_TOPICS
 from messages.journal import JournalEntry, entry_message, journal_message
 from messages.message import Message
@@ -48,10 +51,16 @@ class Partition:
     """Owns one partition number across all user-keyed topics for as long as `live` runs."""
 
     def __init__(
-        self, number: int, deps: Deps, feed: Feed, logs: LogFacts, fail: Callable[[BaseException], None]
+        self,
+        number: int,
+        deps: Deps,
+        feed: Feed,
+        logs: LogFacts,
+        rounds: Rounds,
+        fail: Callable[[BaseException], None],
     ) -> None:
         self.number = number
-        self._deps, self._feed, self._logs = deps, feed, logs
+        self._deps, self._feed, self._logs, self._rounds = deps, feed, logs, rounds
         self._fail = fail
         self._view = deps.store.partition(number)
         self._timers = Timers(self._view)
@@ -99,18 +108,15 @@ class Partition:
         """The transport has looked again at what is unread."""
         self._inbox.progressed()
 
-    def deliver(self, batches: Sequence[RecordBatch], acknowledge: Callable[[], None]) -> None:
-        """Take in a hand-over of the transport; batches that were meant for an earlier start are dropped.
+    def expected(self, batches: Sequence[RecordBatch]) -> list[tuple[RecordBatch, Source]]:
+        """Those that were not meant for an earlier start, with where they are from."""
+        return [(batch, self._sources[batch.topic]) for batch in batches if self._inbox.expects(batch)]
 
-        Raises TooManyRefused.
-        """
-        expected = [batch for batch in batches if self._inbox.expects(batch)]
-        finish = Countdown(len(expected), acknowledge)
-        found = self._deps.decoder.decode_each([(self._sources[batch.topic], batch.records) for batch in expected])
-        for batch, decoded in zip(expected, found, strict=True):
-            self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
-            self._inbox.add(batch, decoded, finish)
-            self._deps.meters.fetched(batch.topic, len(batch.records))
+    def deliver(self, batch: RecordBatch, decoded: Decoded) -> None:
+        """Take in an expected hand-over of the transport. Raises TooManyRefused."""
+        self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
+        self._inbox.add(batch, decoded)
+        self._deps.meters.fetched(batch.topic, len(batch.records))
 
     # --- the life
 
@@ -125,8 +131,12 @@ class Partition:
         await self._begin()
         self._deps.health.starting.discard(self.number)
         while not self._stopping:
-            batch = await self._inbox.gather(self._deps.tick_seconds)
+            batch = self._inbox.cut()
+            if batch is None:
+                self._rounds.rests(self.number)
+                batch = await self._inbox.gather(self._deps.tick_seconds)
             if batch is not None:
+                self._rounds.comes(self.number)
                 await self._handle(batch)
             else:
                 await self._tick()
@@ -197,6 +207,7 @@ class Partition:
 
     def _drop(self) -> None:
         self._feed.end(self.number)
+        self._rounds.rests(self.number)
         self._inbox.close()
         self._residents.clear()
 
@@ -266,10 +277,9 @@ class Partition:
         begun = asyncio.get_running_loop().time()
         rows = await self._stored(lambda: self._residents.rows([*events.users, *due]))
         events.columns["row"] = rows[: len(events)]
-        records = self._residents.records
-        outcome = deps.decide(
-            records, events, self._residents.users, in_force, held.header.watermark, clock, rows[len(events) :]
-        )
+        residents, watermark = self._residents, held.header.watermark
+        work = Work(residents.records, events, residents.users, watermark, clock, rows[len(events) :])
+        outcome = await self._rounds.decide(self.number, work, in_force)
         deps.reached("decided")
 
         touched, retired = outcome.touched, np.asarray(outcome.retired, np.uint32)

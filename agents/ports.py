@@ -12,7 +12,8 @@ from agents.health import Health
 from agents.meters import Meters, SilentMeters
 from agents.publishing import Publisher
 from agents.refusals import DeadLetterLimit
-from messages.columns import Events, Source
+from decisions.work import Work
+from messages.columns import Source
 from messages.decoding import Decoded
 from messages.journal import JournalEntry
 from messages.message import Message
@@ -164,19 +165,10 @@ class Outcome(Protocol):
 
 
 class Decide(Protocol):
-    """`decisions.decide.decide`."""
+    """`decisions.decide.decide_each`."""
 
-    def __call__(
-        self,
-        records: NDArray[np.void],
-        events: Events,
-        users: Sequence[str],
-        in_force: Any,
-        watermark: int,
-        clock: int,
-        rows_due: NDArray[np.uint32],
-    ) -> Outcome:
-        """Advance `records` in place and decide."""
+    def __call__(self, works: Sequence[Work], in_force: Any) -> Sequence[Outcome]:
+        """Advance the records of each work in place and decide."""
         ...
 
 

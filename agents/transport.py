@@ -1,4 +1,4 @@
-"""A Faust transport that hands over one message per partition and fetch, and loses none at rebalances.
+"""A Faust transport that hands over one message per fetch, and loses none at rebalances.
 
 Faust's own consumer awaits every record alone, and books every hole in the offsets as acknowledged. This one chains
 offsets instead: per owned partition it keeps the next offset to hand over, set by an explicit seek when the
@@ -57,9 +57,8 @@ class RecordBatch:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What one fetch brought of all topics of one partition: the value of one message."""
+    """What one fetch brought of all partitions: the value of one message."""
 
-    partition: int
     batches: Sequence[RecordBatch]
 
 
@@ -73,6 +72,10 @@ class Intake(Protocol):
 
     def wants(self, topic: str, partition: int) -> bool:
         """False while the partition has enough to do."""
+        ...
+
+    def until_next(self) -> float:
+        """Seconds for which nobody has a use for more, as far as is known."""
         ...
 
     def progressed(self) -> None:
@@ -212,23 +215,22 @@ class Consumer(driver.Consumer):
         """Nothing: Faust calls this once per assignment, here every partition's owner calls `begin`."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
-        """Hand over what was fetched, one message per partition: what comes together is seen together."""
+        """Hand over what was fetched, as one message: what comes together is seen together."""
         newest = self._tickets
         fetched = await self._fetch(seconds=timeout)
         looks = {tp: look for tp, look in fetched.looks.items() if self._ticket(tp) <= newest}
         self._announce(fetched)
-        batches: dict[int, list[RecordBatch]] = {}
+        batches: list[RecordBatch] = []
         for tp, records in fetched.records.items():
             batch = await self._chain(tp, records)
             if batch is None:
                 looks.pop(tp, None)  # its position may have been sought meanwhile
             else:
-                batches.setdefault(tp.partition, []).append(batch)
-        for partition, found in batches.items():
-            tp = TP(found[0].topic, partition)
-            if not self.should_stop:
-                self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
-                yield tp, self._message(tp, HandOver(partition, found))
+                batches.append(batch)
+        if batches and not self.should_stop:
+            tp = TP(batches[0].topic, batches[0].partition)
+            self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
+            yield tp, self._message(tp, HandOver(batches))
         self._look_around(looks)
         self._intake.progressed()
 
@@ -242,7 +244,7 @@ class Consumer(driver.Consumer):
             return NOTHING
         self._wanted = wanted
         try:
-            return await fetch(self._thread._ensure_consumer(), wanted, seconds)
+            return await fetch(self._thread._ensure_consumer(), wanted, seconds, self._intake.until_next)
         finally:
             self._wanted = set()
 
@@ -327,20 +329,21 @@ class Consumer(driver.Consumer):
     # --- acknowledging and committing: the group's offsets serve lag tools only, the store's position counts
 
     def ack(self, message: Any) -> bool:
-        """Reached through `stream.noack().events()` and `event.ack()` only: the plain iterator inlines its own."""
+        """A message is done with once it is taken in; what it holds is finished later, see `finish`."""
         if message.acked:
             return False
         message.acked = True
         self._unacked_messages.discard(message)
-        hand_over: HandOver = message.value
-        for batch in hand_over.batches:
-            tp = TP(batch.topic, batch.partition)
-            chain = self._chains.get(tp)
-            if chain is not None and chain.ticket == batch.ticket:
-                self._finished[tp] = max(batch.end, self._finished.get(tp, 0))
-                self._acked[tp] = [batch.end]  # Faust looks here for partitions that have something to commit
-                self._n_acked += 1
         return True
+
+    def finish(self, batch: RecordBatch) -> None:
+        """Everything that came of the batch is published: its offsets may be committed."""
+        tp = TP(batch.topic, batch.partition)
+        chain = self._chains.get(tp)
+        if chain is not None and chain.ticket == batch.ticket:
+            self._finished[tp] = max(batch.end, self._finished.get(tp, 0))
+            self._acked[tp] = [batch.end]  # Faust looks here for partitions that have something to commit
+            self._n_acked += 1
 
     def _new_offset(self, tp: TP) -> int | None:
         self._acked[tp] = []

@@ -12,7 +12,7 @@ from agents.publishing import KafkaPublisher
 from agents.refusals import DeadLetterLimit
 from app.core import decoder, first_in_force
 from app.settings import Settings, reveal
-from decisions.decide import decide
+from decisions.decide import decide_each
 from messages.encoding import dead_letter
 from store.redis import RedisStore
 from store.residents import Residents
@@ -35,7 +35,7 @@ def worker_deps(settings: Settings, registry: Registry, **replaced: Any) -> Deps
         "store": RedisStore(settings.redis_address()),
         "residents": Residents,
         "decoder": decoder(settings),
-        "decide": decide,
+        "decide": decide_each,
         "broadcasts": KafkaBroadcasts(options, book, meters, health),
         "publisher": KafkaPublisher(options, meters, health),
         "journal": KafkaJournal(options, meters),

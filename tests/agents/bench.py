@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
+from agents.monitor import deliver
 from agents.partition import Partition
+from agents.rounds import Rounds
 from agents.transport import FOREVER, RecordBatch
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL, JournalEntry, journal_entry
@@ -93,7 +94,7 @@ class Owner:
         self._moved = asyncio.Event()
         bench.published.published = self._moved.set
         self.deps = deps(bench.store, {}, tick_seconds=0.01, **changes)
-        self.partition = Partition(0, self.deps, self, self, self._fail)
+        self.partition = Partition(0, self.deps, self, self, Rounds(self.deps.decide), self._fail)
         self.task = asyncio.create_task(self.partition.live())
 
     def _fail(self, error: BaseException) -> None:
@@ -138,10 +139,10 @@ class Owner:
             if records:
                 batches.append(RecordBatch(topic, 0, start, start + len(records), RawRecords.of(records), self._ticket))
                 self._next[topic] = batches[-1].end
-        self.partition.deliver(batches, partial(self._acknowledge, batches))
+        deliver(batches, {0: self.partition}, self.deps.decoder)
 
-    def _acknowledge(self, batches: Sequence[RecordBatch]) -> None:
-        self.acknowledged += [f"{batch.topic}/{batch.end}" for batch in batches]
+    def finish(self, batch: RecordBatch) -> None:
+        self.acknowledged.append(f"{batch.topic}/{batch.end}")
         self._moved.set()
 
     # --- the test's side

@@ -13,6 +13,7 @@ from agents.journal import KafkaJournal
 from agents.meters import SilentMeters
 from agents.ports import Deps
 from agents.publishing import KafkaPublisher
+from decisions.work import Work
 from features.record import RECORD
 from messages.columns import Events
 from messages.decoding import Decoder
@@ -139,6 +140,15 @@ def decide(
     return PlainOutcome(touched, decisions, watermark, np.ones(len(events), np.uint8), caused)
 
 
+def decide_each(works: Sequence[Work], in_force: Any) -> list[PlainOutcome]:
+    """The same for several partitions."""
+    outcomes = []
+    for work in works:
+        assert work.rows_due is not None
+        outcomes.append(decide(*work[:3], in_force, work.watermark, work.clock, work.rows_due))
+    return outcomes
+
+
 def _fired(records: NDArray[np.void], users: Sequence[str], watching: set[int], watermark: int) -> list[Message]:
     """Fire the timers of these rows that are due, in their order."""
     due = [row for row in watching if 0 < records[row]["next_timer"] <= watermark]
@@ -160,7 +170,7 @@ def deps(store: Store, options: Mapping[str, Any], **changes: Any) -> Deps:
         "store": store,
         "residents": PlainResidents,
         "decoder": Decoder(Money()),
-        "decide": decide,
+        "decide": decide_each,
         "broadcasts": Versions(),
         "dead_letter": dead_letter,
         "time_mode": "event",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agents.health import Health
+from decisions.work import Work
 from features.record import RECORD
 from messages.journal import JOURNAL
 from messages.message import Message
@@ -25,7 +26,7 @@ from store.contract import (
 from store.memory import MemoryStore
 from tests.agents.bench import EPOCH, Bench, Killed
 from tests.agents.cluster import START_MS
-from tests.agents.standins import LATENESS, decide
+from tests.agents.standins import LATENESS, decide_each
 
 START = START_MS // 1000
 
@@ -198,15 +199,15 @@ async def test_limits_that_redis_forgot_after_their_commit_are_projected_again(c
     await owner.stop()
 
 
-def with_a_limit(*arguments: Any) -> Any:
+def with_a_limit(works: Sequence[Work], in_force: Any) -> Any:
     """Decide as ever, and adjust the limit of every user who comes."""
-    outcome = decide(*arguments)
+    (outcome,) = decide_each(works, in_force)
     users = dict.fromkeys(message.key for message in outcome.decisions)
     adjustment = {"direction": "raised", "new_limit": 70, "limit_version": 1, "grade": "A", "default_probability": 0.5}
     for user in users:
         body = json.dumps(adjustment | {"user_id": (user or b"").decode()}).encode()
         outcome.decisions.append(Message("limit-adjustments", user, body))
-    return outcome
+    return [outcome]
 
 
 async def test_a_stale_owner_publishes_nothing_and_goes_on_behind_the_other() -> None:

@@ -24,6 +24,7 @@ from app.worker import run_worker
 from benchmarks.standard import columns, job
 from benchmarks.standard.scanning import scanned
 from benchmarks.standard.task import Stopwatch, this_task
+from decisions.work import Work
 from messages.columns import Events, Source
 from messages.decoding import Decoded
 from messages.machine_code import finish
@@ -113,15 +114,13 @@ class Outcome:
     counts: dict[Any, int] = field(default_factory=dict)
 
 
+def decide_each(topic: str, works: Sequence[Work], _in_force: Any) -> list[Outcome]:
+    """Decide the work of several partitions."""
+    return [decide(topic, work.records, work.events, work.users, work.watermark) for work in works]
+
+
 def decide(
-    topic: str,
-    records: NDArray[np.void],
-    events: Events,
-    users: Sequence[str],
-    _in_force: Any,
-    watermark: int,
-    _clock: int,
-    _rows_due: NDArray[np.uint32],
+    topic: str, records: NDArray[np.void], events: Events, users: Sequence[str], watermark: int
 ) -> Outcome:
     """Advance the records and publish to `topic` what is to be warned of."""
     found = events.columns
@@ -200,7 +199,7 @@ def main() -> None:
     run_worker(
         settings,
         decoder=Decoder(stopwatch),
-        decide=partial(decide, task.warnings),
+        decide=partial(decide_each, task.warnings),
         residents=partial(Residents, layout=LAYOUT),
         broadcasts=Versions(health),
         health=health,

@@ -1,0 +1,130 @@
+"""Partitions that decide in rounds, with a stand-in for deciding that notes who was together."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.rounds import ENOUGH, Rounds
+from decisions.work import Work
+from features.record import RECORD
+from messages.columns import EVENT, Events
+
+
+def work(name: str, events: int = 1) -> Work:
+    words = [""] * events
+    columns = Events(np.zeros(events, EVENT), words, words, words, (), *np.zeros((3, events), np.int64))
+    return Work(np.zeros(0, RECORD), columns, [name], 0)
+
+
+class Calls:
+    """Decides nothing: the outcome of a work is its only user, and each call is noted."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[str]] = []
+
+    def __call__(self, works: Sequence[Work], in_force: Any) -> Any:
+        self.rounds.append([work.users[0] for work in works])
+        if "bad" in self.rounds[-1]:
+            raise ZeroDivisionError("a bug")
+        return [work.users[0] for work in works]
+
+
+class Forces(list[str]):
+    """Something in force: like others, and not the same."""
+
+
+IN_FORCE: Any = Forces()
+
+
+@pytest.fixture(name="calls")
+def _calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture(name="rounds")
+def _rounds(calls: Calls) -> Rounds:
+    return Rounds(calls)
+
+
+async def test_who_is_woken_together_is_decided_together(rounds: Rounds, calls: Calls) -> None:
+    found = await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("abc")))
+    assert found == ["a", "b", "c"]
+    assert calls.rounds == [["a", "b", "c"]]
+
+
+async def test_a_partition_alone_is_decided_at_once(rounds: Rounds, calls: Calls) -> None:
+    for name in "ab":
+        assert await rounds.decide(0, work(name), IN_FORCE) == name  # type: ignore[comparison-overlap] # a stand-in
+    assert calls.rounds == [["a"], ["b"]]
+
+
+async def test_a_round_waits_for_a_partition_that_is_on_its_way(rounds: Rounds, calls: Calls) -> None:
+    rounds.comes(1)
+    first = asyncio.ensure_future(rounds.decide(0, work("a"), IN_FORCE))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert calls.rounds == []
+    await asyncio.gather(first, rounds.decide(1, work("b"), IN_FORCE))
+    assert calls.rounds == [["a", "b"]]
+
+
+async def test_who_was_decided_is_expected_back_until_it_rests(rounds: Rounds, calls: Calls) -> None:
+    await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ab")))
+    again = asyncio.ensure_future(rounds.decide(0, work("c"), IN_FORCE))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(calls.rounds) == 1
+    rounds.rests(1)
+    await again
+    assert calls.rounds == [["a", "b"], ["c"]]
+
+
+async def test_nobody_waits_for_long_and_not_twice_for_the_same(rounds: Rounds, calls: Calls) -> None:
+    rounds.comes(1)
+    async with asyncio.timeout(10):
+        await rounds.decide(0, work("a"), IN_FORCE)  # 1 does not come
+        await rounds.decide(0, work("b"), IN_FORCE)
+    assert calls.rounds == [["a"], ["b"]]
+
+
+async def test_a_large_batch_neither_waits_nor_is_waited_for(rounds: Rounds, calls: Calls) -> None:
+    rounds.comes(1)
+    large = asyncio.ensure_future(rounds.decide(0, work("large", ENOUGH), IN_FORCE))
+    await asyncio.sleep(0)
+    assert large.done()
+    await rounds.decide(1, work("b"), IN_FORCE)
+    assert calls.rounds == [["large"], ["b"]]
+
+
+async def test_a_round_takes_no_more_than_enough(rounds: Rounds, calls: Calls) -> None:
+    half = ENOUGH // 2 + 1
+    await asyncio.gather(*(rounds.decide(i, work(name, half), IN_FORCE) for i, name in enumerate("abc")))
+    assert calls.rounds == [["a", "b"], ["c"]]
+
+
+async def test_what_is_in_force_for_one_decides_nothing_of_another(rounds: Rounds, calls: Calls) -> None:
+    other: Any = Forces()
+    await asyncio.gather(
+        rounds.decide(0, work("a"), IN_FORCE), rounds.decide(1, work("b"), other), rounds.decide(2, work("c"), IN_FORCE)
+    )
+    assert calls.rounds == [["a", "c"], ["b"]]
+
+
+async def test_an_error_reaches_everybody_who_was_decided_with_it(rounds: Rounds) -> None:
+    found = await asyncio.gather(
+        rounds.decide(0, work("a"), IN_FORCE), rounds.decide(1, work("bad"), IN_FORCE), return_exceptions=True
+    )
+    assert [type(one) for one in found] == [ZeroDivisionError, ZeroDivisionError]
+
+
+async def test_who_was_cancelled_is_not_decided(rounds: Rounds, calls: Calls) -> None:
+    rounds.comes(1)
+    gone = asyncio.ensure_future(rounds.decide(0, work("gone"), IN_FORCE))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    await rounds.decide(1, work("b"), IN_FORCE)
+    assert calls.rounds == [["b"]]
