@@ -130,7 +130,8 @@ class Lane:
             chunk = self._chunks[0]
             more = min(count, len(chunk.events) - chunk.taken)
             if more:
-                pieces.append(chunk.events.slice(chunk.taken, chunk.taken + more))
+                all_of_it = more == len(chunk.events)
+                pieces.append(chunk.events if all_of_it else chunk.events.slice(chunk.taken, chunk.taken + more))
                 chunk.taken += more
                 count -= more
             whole = chunk.taken == len(chunk.events)
@@ -200,11 +201,14 @@ class _Voucher:
 def _certain(lanes: Sequence[Lane], vouchers: Sequence[_Voucher], most: int) -> tuple[list[int], list[str]]:
     """By lane, how many events come before the first for which some topic does not vouch; and those topics."""
 
+    counts = [min(lane.waiting, most) for lane in lanes]
+    if all(voucher.seen_ms == FOREVER for voucher in vouchers):
+        return counts, []
+
     def bound(fetched_ms: int) -> int:
         return min((voucher.newest for voucher in vouchers if voucher.seen_ms <= fetched_ms), default=FOREVER)
 
     first: tuple[int, int, int] | None = None  # key, lane, when fetched
-    counts = [min(lane.waiting, most) for lane in lanes]
     for number, lane in enumerate(lanes):
         found = lane.first_beyond(bound, most) if lane.waiting else None
         if found is not None:

@@ -16,7 +16,7 @@ from agents.journal import JournalBroken, decoded_batch, lost_entries
 from agents.outgoing import Outgoing
 from agents.patience import Backoff, until_stored
 from agents.ports import Deps, InForce, Outcome
-from agents.rounds import Rounds
+from agents.rounds import ENOUGH, Rounds
 from agents.starts import LogFacts, starting_offsets
 from agents.timers import Timers
 from agents.transport import RecordBatch, Revoked
@@ -138,6 +138,9 @@ class Partition:
             if batch is not None:
                 self._rounds.comes(self.number)
                 await self._handle(batch)
+                if len(batch.events) < ENOUGH:
+                    # There is no hurry to decide more: it would only hold up what is on its way out.
+                    await self._outgoing.finished()
             else:
                 await self._tick()
             await self._outgoing.look()

@@ -21,6 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from agents.alignment import FOREVER
 from agents.chain import Chain, Fetch
 from agents.fetching import NOTHING, Fetched, InLoop, Look, fetch, wake
 from messages.records import RawRecords
@@ -32,8 +33,6 @@ SCHEME = "duewatch"
 
 #: Kafka's number for timestamps that the broker has set.
 LOG_APPEND_TIME = 1
-#: Later than any time in milliseconds.
-FOREVER = 1 << 62
 #: How often, and how long apart in seconds, the end of a log is looked at that seems to be before a stored position.
 END_LOOKS, END_LOOK_SECONDS = 25, 0.2
 

@@ -28,10 +28,11 @@ from benchmarks.book import DAY_MS, life, opening
 from benchmarks.deployment import Deployment, publish
 from benchmarks.servers import servers
 
-#: The beginning of a rate is not counted: caches fill, and the broker's code is compiled.
-WARM_UP_SECONDS = 10.0
+#: The beginning is not counted: the broker's code is compiled, which takes half a processor for as long, and caches
+#: fill. Later rates of the same run find it done.
+FIRST_WARM_UP_SECONDS, WARM_UP_SECONDS = 40.0, 10.0
 #: Seconds per event that making the load takes, at most, before it begins.
-MAKING_SECONDS = 30e-6
+MAKING_SECONDS = 60e-6
 #: What came later than this after the end of the load is not waited for.
 SETTLE_SECONDS = 5.0
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -51,6 +52,7 @@ class Measured:
 
     rate: float
     applied: float  # events per second that were counted meanwhile
+    batches: float  # per second
     warnings: int
     milliseconds: dict[str, float]
     generator_late_ms: float
@@ -80,12 +82,12 @@ class Receiver(threading.Thread):
         consumer.assign(places)
         self.ready.set()
         while not self._ended.is_set():
-            for message in consumer.consume(1_000, 0.001):
-                now = time.time()
-                if message.error() is None:
-                    due = self._decode(message.value()).cause.event_id.partition("-")[0]
-                    if due:  # else a timer's, which has no event
-                        self.seconds.append((int(due) / 1000, now - int(due) / 1000))
+            message = consumer.poll(0.1)
+            now = time.time()
+            if message is not None and message.error() is None:
+                due = self._decode(message.value()).cause.event_id.partition("-")[0]
+                if due:  # else a timer's, which has no event
+                    self.seconds.append((int(due) / 1000, now - int(due) / 1000))
         consumer.close()
 
     def stop(self) -> None:
@@ -94,25 +96,28 @@ class Receiver(threading.Thread):
         self.join()
 
 
-def measure(deployment: Deployment, users: int, rate: float, seconds: float, seed: int) -> Measured:
+def measure(deployment: Deployment, users: int, rate: float, warm_up: float, seconds: float, seed: int) -> Measured:
     """Load the running workers with `rate` events per second."""
     receiver = Receiver(deployment.servers.bootstrap, deployment.partitions)
     receiver.start()
     receiver.ready.wait()
-    whole = WARM_UP_SECONDS + seconds
+    whole = warm_up + seconds
     begin = time.time() + 5 + rate * whole * MAKING_SECONDS
     arguments = [deployment.servers.bootstrap, users, rate, whole, begin, seed, deployment.partitions]
     command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
     load = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[1])
-    time.sleep(begin + WARM_UP_SECONDS - time.time())
+    time.sleep(begin + warm_up - time.time())
     used, first = deployment.processor_seconds(), asyncio.run(deployment.counted())
     time.sleep(seconds)
     last = asyncio.run(deployment.counted())
     spent = {name: now - used[name] for name, now in deployment.processor_seconds().items()}
-    told = json.loads(load.communicate()[0])
+    said = load.communicate()[0]
+    if load.returncode:
+        raise SystemExit("the load could not be published")
+    told = json.loads(said)
     time.sleep(SETTLE_SECONDS)
     receiver.stop()
-    took = np.array([took for due, took in receiver.seconds if due >= begin + WARM_UP_SECONDS]) * 1000
+    took = np.array([took for due, took in receiver.seconds if due >= begin + warm_up]) * 1000
     if not len(took):
         raise SystemExit("no event of the load led to a warning")
     bounds = 10.0 ** np.arange(0, 4.01, 0.05)
@@ -120,6 +125,7 @@ def measure(deployment: Deployment, users: int, rate: float, seconds: float, see
     return Measured(
         rate=rate,
         applied=(last.events - first.events) / (last.at - first.at),
+        batches=(last.batches - first.batches) / (last.at - first.at),
         warnings=len(took),
         milliseconds={f"p{100 * q:g}": float(np.quantile(took, q)) for q in QUANTILES},
         generator_late_ms=told["most_late_seconds"] * 1000,
@@ -133,7 +139,7 @@ def line(found: Measured) -> str:
     times = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in found.milliseconds.items())
     cores = ", ".join(f"{name} {share:.2f}" for name, share in found.processor.items())
     return (
-        f"{found.rate:>8,.0f} events/s ({found.applied:,.0f} applied): {found.warnings:,} warnings, ms: {times};  "
+        f"{found.rate:>8,.0f} events/s ({found.applied:,.0f} applied): {found.batches:,.0f} batches/s, {found.warnings:,} warnings, ms: {times};  "
         f"the generator was up to {found.generator_late_ms:.0f} ms late;  cores in use: {cores}"
     )
 
@@ -167,7 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with deployment.running():
             asyncio.run(deployment.until(sum(counts.values())))
             for number, rate in enumerate(rates):
-                results.append(measure(deployment, chosen.users, rate, chosen.seconds, seed=number + 2))
+                warm_up = WARM_UP_SECONDS if number else FIRST_WARM_UP_SECONDS
+                results.append(measure(deployment, chosen.users, rate, warm_up, chosen.seconds, seed=number + 2))
                 print(line(results[-1]), flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(one) for one in results], indent=1))

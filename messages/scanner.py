@@ -91,26 +91,34 @@ def _joined(batches: Sequence[RawRecords]) -> tuple[bytes, NDArray[np.int64]]:
     Missing and too long ones are left empty. Raises ValueError where there are more bytes than a place in `Texts` can
     tell.
     """
-    parts, bounds, size = list[bytes](), [np.zeros((4, 0), np.int64)], 0
-    for records in batches:
-        values, keys = _sliced(records.values), _sliced(records.keys)
-        parts.append(values.buffer)
+    if not batches:
+        return PADDING, np.zeros((4, 0), np.int64)
+    slices = [(_sliced(records.values), _sliced(records.keys)) for records in batches]
+    buffers, places, size = list[bytes](), list[tuple[int, int]](), 0
+    for values, keys in slices:
         at_values = at_keys = size
+        buffers.append(values.buffer)
         size += len(values.buffer)
         if keys.buffer is not values.buffer:
-            parts.append(keys.buffer)
             at_keys = size
+            buffers.append(keys.buffer)
             size += len(keys.buffer)
-        bounds.append(np.stack([*_bounds(values, at_values, LARGEST_RECORD), *_bounds(keys, at_keys, BLOCK)]))
+        places.append((at_values, at_keys))
     if size > LONGEST_BUFFER:
         raise ValueError(f"records of {size} bytes are too much for one call")
-    return b"".join([*parts, PADDING]), np.concatenate(bounds, axis=1)
+    shifts = np.repeat(np.array(places, np.int64).T, [len(values) for values, _ in slices], axis=1)
+    bounds = np.empty((4, shifts.shape[1]), np.int64)
+    _fill(bounds[:2], [values for values, _ in slices], shifts[0], LARGEST_RECORD)
+    _fill(bounds[2:], [keys for _, keys in slices], shifts[1], BLOCK)
+    return b"".join([*buffers, PADDING]), bounds
 
 
-def _bounds(slices: Slices, offset: int, longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each begins and ends in a buffer that has theirs at `offset`."""
-    starts, lengths = slices.starts + offset, slices.lengths
-    return starts, starts + np.where((lengths < 0) | (lengths > longest), 0, lengths)
+def _fill(bounds: NDArray[np.int64], slices: Sequence[Slices], shifts: NDArray[np.int64], longest: int) -> None:
+    """Note in i8[2, n] where each slice begins and ends in a buffer that has its own `shifts` further back."""
+    starts, ends = bounds
+    np.add(np.concatenate([one.starts for one in slices]), shifts, out=starts)
+    lengths = np.concatenate([one.lengths for one in slices])
+    np.add(starts, np.where((lengths < 0) | (lengths > longest), 0, lengths), out=ends)
 
 
 def _sliced(parts: Sequence[bytes | None]) -> Slices:

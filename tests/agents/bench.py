@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
+from agents.alignment import FOREVER
 from agents.monitor import deliver
 from agents.partition import Partition
 from agents.rounds import Rounds
-from agents.transport import FOREVER, RecordBatch
+from agents.transport import RecordBatch
 from messages.inputs import USER_TOPICS
 from messages.journal import JOURNAL, JournalEntry, journal_entry
 from messages.message import Message
