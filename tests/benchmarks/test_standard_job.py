@@ -77,7 +77,7 @@ def decided_by_ours(cut: int) -> list[Message]:
     for start in range(0, len(RECORDS), cut):
         events = DECODER.decode(Source("purchases", 0), RECORDS.slice(start, start + cut)).events
         events.columns["row"] = [row_of.setdefault(user, len(row_of)) for user in events.users]
-        outcome = ours.decide("warnings", records, events, list(row_of), None, watermark, 0, np.zeros(0, np.uint32))
+        outcome = ours.decide("warnings", records, events, list(row_of), watermark)
         watermark = outcome.watermark
         decisions += outcome.decisions
     return decisions

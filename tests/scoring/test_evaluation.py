@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
@@ -11,6 +11,7 @@ SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_s
 )
 
 
+@settings(deadline=None)  # the first example waits for an import
 @given(SCORED)
 def test_the_figures_equal_those_of_scikit_learn_ties_included(pairs: list[tuple[bool, int]]) -> None:
     labels, scores = (np.array(column) for column in zip(*pairs, strict=True))
