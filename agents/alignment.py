@@ -200,7 +200,6 @@ class _Voucher:
 
 def _certain(lanes: Sequence[Lane], vouchers: Sequence[_Voucher], most: int) -> tuple[list[int], list[str]]:
     """By lane, how many events come before the first for which some topic does not vouch; and those topics."""
-
     counts = [min(lane.waiting, most) for lane in lanes]
     if all(voucher.seen_ms == FOREVER for voucher in vouchers):
         return counts, []

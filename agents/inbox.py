@@ -120,6 +120,10 @@ class Inbox:
             self._feed.nudge()
         return batch
 
+    def is_large(self, batch: Batch) -> bool:
+        """Whether it has half as many events as it may have, or more: there is a backlog, as far as one can tell."""
+        return 2 * len(batch.events) >= self._most
+
     async def gather(self, seconds: float) -> Batch | None:
         """Wait for news since the last `cut`, then cut; None when there are none within `seconds`, or after `wake`."""
         try:

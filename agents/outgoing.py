@@ -1,12 +1,13 @@
 """What a partition's commits decided, on its way out: the journal, then the topics and the limits that checkouts read.
 
-It goes out while the next batch is decided. The next commit waits for it, because it trims the outbox.
+It goes out while the next batches are decided: one after the other, and what is not out yet stays in the outbox.
 """
 
 import asyncio
-import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from itertools import chain
+from typing import NamedTuple, Protocol, TypeVar
 
 from agents.ports import Deps
 from messages.journal import JOURNAL
@@ -15,6 +16,14 @@ from store.contract import LimitView
 from store.projection import limit_views
 
 _T = TypeVar("_T")
+
+#: Commits whose outbox may be under way while the next one is made.
+MOST_UNDER_WAY = 1
+
+
+class _UnderWay(NamedTuple):
+    outbox: Sequence[Message]
+    task: "asyncio.Task[None]"
 
 
 class Stored(Protocol):
@@ -30,14 +39,20 @@ class Outgoing:
 
     def __init__(self, partition: int, deps: Deps, stored: Stored) -> None:
         self._partition, self._deps, self._stored = partition, deps, stored
-        self._under_way: asyncio.Task[None] | None = None
+        self._under_way: deque[_UnderWay] = deque()
         self.begin(0)
 
     def begin(self, journal: int) -> None:
         """A new owner starts: `journal` is an offset of the partition's journal that is not after its next entry."""
         self.journal = journal
-        self._limits: Sequence[LimitView] = ()  # what was projected last
+        #: What was projected last: by what is under way, and before the newest commit that waited for nothing else.
+        self._limits: deque[Sequence[LimitView]] = deque(maxlen=MOST_UNDER_WAY + 1)
         self._unsure = False
+
+    @property
+    def unpublished(self) -> list[Message]:
+        """What the next commit has to keep in the outbox."""
+        return [message for one in self._under_way for message in one.outbox]
 
     def doubt(self) -> None:
         """Redis was away: it may have forgotten what was projected last."""
@@ -63,52 +78,52 @@ class Outgoing:
         return offset
 
     def send_off(self, outbox: Sequence[Message], then: Callable[[], None], *, is_newest: bool) -> None:
-        """Begin to hand out a commit's outbox, and call `then` when that is done. The one before must be `finished`.
+        """Begin to hand out what a commit decided once everything before it is out, and call `then` when that is done.
 
         `is_newest` is False for an entry that the journal has already, with others behind it.
         """
+        before = self._under_way[-1].task if self._under_way else None
 
         async def go() -> None:
+            if before is not None:
+                await asyncio.shield(before)
             offset = await self.hand_out(outbox)
             if is_newest:
                 self.journal = offset
             then()
 
-        self._under_way = asyncio.create_task(go(), name=f"what partition {self._partition} decided")
+        task = asyncio.create_task(go(), name=f"what partition {self._partition} decided")
+        self._under_way.append(_UnderWay(outbox, task))
 
-    async def finished(self) -> None:
-        """Wait for what is under way. Raises what it failed with."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            try:
-                await under_way
-            except asyncio.CancelledError:
-                under_way.cancel()
-                raise
+    async def finished(self, but: int = 0) -> None:
+        """Wait until no more than `but` commits' outboxes are under way. Raises what one of them failed with."""
+        while self._under_way and (len(self._under_way) > but or self._under_way[0].task.done()):
+            await asyncio.shield(self._under_way[0].task)
+            self._under_way.popleft()
 
     async def look(self) -> None:
         """Raise what has failed meanwhile; and project once more what Redis may have forgotten."""
-        if self._under_way is not None and self._under_way.done():
-            await self.finished()
-        if self._unsure and self._under_way is None:
+        await self.finished(len(self._under_way))
+        if self._unsure and not self._under_way:
             await self._project([])
 
     async def stop(self) -> None:
         """Give up what is under way: the next owner finds it in the outbox."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await under_way
+        tasks = [one.task for one in self._under_way]
+        self._under_way.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _project(self, views: Sequence[LimitView]) -> None:
         """Write these limits; before them, where need be, those written last.
 
         A Redis that lost its tail may have kept a commit and forgotten the limits that were written after it. Those of
-        earlier commits it has: they were written before the newest commit was made.
+        commits further back it has: they were written before the newest commit was made.
         """
-        wanted = [*self._limits, *views] if self._unsure else views
+        wanted = [*chain.from_iterable(self._limits), *views] if self._unsure else views
         self._unsure = False
         if wanted:
             await self._stored(lambda: self._deps.store.project_limits(wanted))
-        self._limits = views or self._limits
+        if views:
+            self._limits.append(views)

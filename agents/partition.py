@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaError
 from agents.alignment import Batch
 from agents.inbox import Feed, Inbox
 from agents.journal import JournalBroken, decoded_batch, lost_entries
-from agents.outgoing import Outgoing
+from agents.outgoing import MOST_UNDER_WAY, Outgoing
 from agents.patience import Backoff, until_stored
 from agents.ports import Deps, InForce, Outcome
-from agents.rounds import ENOUGH, Rounds
+from agents.rounds import Rounds
 from agents.starts import LogFacts, starting_offsets
 from agents.timers import Timers
 from agents.transport import RecordBatch, Revoked
@@ -138,7 +138,7 @@ class Partition:
             if batch is not None:
                 self._rounds.comes(self.number)
                 await self._handle(batch)
-                if len(batch.events) < ENOUGH:
+                if not self._inbox.is_large(batch):
                     # There is no hurry to decide more: it would only hold up what is on its way out.
                     await self._outgoing.finished()
             else:
@@ -282,7 +282,7 @@ class Partition:
         events.columns["row"] = rows[: len(events)]
         residents, watermark = self._residents, held.header.watermark
         work = Work(residents.records, events, residents.users, watermark, clock, rows[len(events) :])
-        outcome = await self._rounds.decide(self.number, work, in_force)
+        outcome = await self._rounds.decide(self.number, work, in_force, alone=self._inbox.is_large(batch))
         deps.reached("decided")
 
         touched, retired = outcome.touched, np.asarray(outcome.retired, np.uint32)
@@ -298,22 +298,23 @@ class Partition:
         )
         position = _moved(held.position, batch.positions)
         entry = entry_message(repeated) if repeated else self._entry(header, position, events)
+        decided = (entry, *outcome.decisions)
+        await self._outgoing.finished(MOST_UNDER_WAY)
         commit = Commit(
             header=header,
             position=position,
             timers=timers,
             records=self._residents.packed(touched),
             retired=self._residents.users_of(retired),
-            outbox=(entry, *outcome.decisions),
+            outbox=(*self._outgoing.unpublished, *decided),
         )
-        await self._outgoing.finished()
         await self._commit(commit)
         self._timers.set(timers.values())
         self._residents.forget(retired)
         deps.reached("committed")
         seconds = asyncio.get_running_loop().time() - begun
         self._outgoing.send_off(
-            commit.outbox, lambda: self._settle(batch, outcome, len(due), seconds), is_newest=repeated is None
+            decided, lambda: self._settle(batch, outcome, len(due), seconds), is_newest=repeated is None
         )
 
     def _settle(self, batch: Batch, outcome: Outcome, timers: int, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 Small batches cost what a call costs, and nearly nothing for their events. Partitions that were decided together commit
 at the same time and are soon back with what has come meanwhile, so a round waits a moment for those that are on their
-way. Large batches neither wait nor are waited for.
+way. While there is a backlog, batches are large and partitions take turns: one is decided while others are committed.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from agents.ports import Decide, InForce, Outcome
 from decisions.work import Work
 
-#: Events from which on a batch is decided alone: what the call costs does not show, and partitions take turns.
+#: Events that are enough for one call: what it costs at any rate does not show any more.
 ENOUGH = 1_000
 #: Seconds that a round waits at most for partitions that are on their way.
 PATIENCE = 0.005
@@ -59,10 +59,10 @@ class Rounds:
             self._end()
         self._look()
 
-    async def decide(self, number: int, work: Work, in_force: InForce) -> Outcome:
-        """Decide the work, along with that of the others. Raises what deciding raises."""
+    async def decide(self, number: int, work: Work, in_force: InForce, *, alone: bool = False) -> Outcome:
+        """Decide the work; unless `alone`, along with that of others. Raises what deciding raises."""
         self._coming.discard(number)
-        if len(work.events) >= ENOUGH:
+        if alone or len(work.events) >= ENOUGH:
             self._look()
             (outcome,) = self._decide([work], in_force)
             return outcome

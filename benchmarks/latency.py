@@ -139,7 +139,8 @@ def line(found: Measured) -> str:
     times = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in found.milliseconds.items())
     cores = ", ".join(f"{name} {share:.2f}" for name, share in found.processor.items())
     return (
-        f"{found.rate:>8,.0f} events/s ({found.applied:,.0f} applied): {found.batches:,.0f} batches/s, {found.warnings:,} warnings, ms: {times};  "
+        f"{found.rate:>8,.0f} events/s ({found.applied:,.0f} applied): {found.batches:,.0f} batches/s, "
+        f"{found.warnings:,} warnings, ms: {times};  "
         f"the generator was up to {found.generator_late_ms:.0f} ms late;  cores in use: {cores}"
     )
 

@@ -58,10 +58,10 @@ class Advanced:
     """What a batch came to: m rows, one per applied event and per timer that came due, in the order of decisions.
 
     Where it is made of several stretches, each has its rows, events and records behind those of the one before, and
-    their numbers go on. An event's row shows the record right after it. `time` is the event's or the timer's; features are read at the
-    record's newest event where that is later. On a `retire` row the record's feature state was emptied right there (a
-    later event starts anew), except `user` and the vector that decide() keeps (`example_scored`, `_schema`, `_inputs`):
-    a user whose record ends with `events` 0 is to be deleted.
+    their numbers go on. An event's row shows the record right after it. `time` is the event's or the timer's; features
+    are read at the record's newest event where that is later. On a `retire` row the record's feature state was emptied
+    right there (a later event starts anew), except `user` and the vector that decide() keeps (`example_scored`,
+    `_schema`, `_inputs`): a user whose record ends with `events` 0 is to be deleted.
     """
 
     features: NDArray[np.float64]  # [m, WIDTH], standing and score columns 0
@@ -268,9 +268,9 @@ def advance_each(stretches: Sequence[Stretch], terms: Terms, market: Market) -> 
     constants = terms.arrays(), *market.arrays
     runs: list[_Run] = []
     for stretch in stretches:
-        begin = runs[-1].end if runs else 0
-        run = _run(stretch, rows, begin, terms.allowed_lateness, constants)
-        _put_in_order(stretch.records, rows, begin, run)
+        first = runs[-1].end if runs else 0
+        run = _run(stretch, rows, first, terms.allowed_lateness, constants)
+        _put_in_order(stretch.records, rows, first, run)
         runs.append(run)
     return _joined(stretches, rows, runs)
 
@@ -284,7 +284,7 @@ class _Run(NamedTuple):
     watermark: int  # in the end
 
 
-def _run(stretch: Stretch, rows: _Rows, m: int, lateness: int, constants: Any) -> _Run:
+def _run(stretch: Stretch, rows: _Rows, m: int, lateness: int, constants: tuple[Any, Any, Any]) -> _Run:
     """Work off one stretch, whose rows begin at `m`."""
     records = stretch.records
     _check(records, stretch.events, stretch.rows_due)
@@ -331,14 +331,14 @@ def _waiting(
     return np.concatenate([events["row"], rows_due.astype(np.uint32)])
 
 
-def _put_in_order(records: NDArray[np.void], rows: _Rows, begin: int, run: _Run) -> None:
+def _put_in_order(records: NDArray[np.void], rows: _Rows, first: int, run: _Run) -> None:
     """Put the timers' rows where the watermark reached them: before that event, by time, then by the user's hash."""
-    out = rows.out[begin : run.end]
+    out = rows.out[first : run.end]
     timers = out["event"] < 0
     if timers.any():
         out["at"][timers] = np.searchsorted(run.running, out["time"][timers])
         order = np.lexsort((records["user"][out["row"]], out["time"], ~timers, out["at"]))
-        features = rows.features[begin : run.end]
+        features = rows.features[first : run.end]
         features[:], out[:] = features[order], out[order]
 
 
@@ -348,11 +348,11 @@ def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> 
     out = rows.out[: ends[-1]]
     event, at, row = out["event"].copy(), out["at"].copy(), out["row"].copy()
     events = records = 0
-    for begin, end, stretch in zip((0, *ends), ends, stretches, strict=False):
+    for first, last, stretch in zip((0, *ends), ends, stretches, strict=False):
         if events or records:
-            row[begin:end] += np.uint32(records)
-            at[begin:end] += events
-            mine = event[begin:end]
+            row[first:last] += np.uint32(records)
+            at[first:last] += events
+            mine = event[first:last]
             mine[mine >= 0] += events
         events, records = events + len(stretch.events), records + len(stretch.records)
     return Advanced(

@@ -147,7 +147,7 @@ class Events:
 
 
 def numbered(sources: Sequence[Source]) -> tuple[NDArray[np.uint16], tuple[Source, ...]]:
-    """For each of `sources` its index in the tuple of different ones. Raises ValueError for more than 65,536 of these."""
+    """For each of `sources` its index in the tuple of different ones. Raises ValueError for more than 65,536."""
     different = dict.fromkeys(sources)
     if len(different) > MAX_SOURCES:
         raise ValueError(f"a batch may have at most {MAX_SOURCES} sources, not {len(different)}")

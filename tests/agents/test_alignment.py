@@ -16,7 +16,7 @@ def events(topic: str, times: Sequence[int], offsets: Sequence[int]) -> Events:
     columns = np.zeros(len(times), EVENT)
     columns["time"] = times
     names = [f"{topic}/{offset}" for offset in offsets]
-    places = np.zeros(len(times), np.uint8), np.array(offsets), np.array(offsets)
+    places = np.zeros(len(times), np.uint16), np.array(offsets), np.array(offsets)
     return Events(columns, names, names, names, (Source(topic, 0),), *places)
 
 

@@ -50,7 +50,7 @@ def _rounds(calls: Calls) -> Rounds:
 
 
 async def test_who_is_woken_together_is_decided_together(rounds: Rounds, calls: Calls) -> None:
-    found = await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("abc")))
+    found: list[Any] = await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("abc")))
     assert found == ["a", "b", "c"]
     assert calls.rounds == [["a", "b", "c"]]
 
@@ -97,6 +97,13 @@ async def test_a_large_batch_neither_waits_nor_is_waited_for(rounds: Rounds, cal
     assert large.done()
     await rounds.decide(1, work("b"), IN_FORCE)
     assert calls.rounds == [["large"], ["b"]]
+
+
+async def test_who_has_a_backlog_neither_waits_nor_is_waited_for(rounds: Rounds, calls: Calls) -> None:
+    rounds.comes(1)
+    await rounds.decide(0, work("full"), IN_FORCE, alone=True)
+    await rounds.decide(1, work("b"), IN_FORCE)
+    assert calls.rounds == [["full"], ["b"]]
 
 
 async def test_a_round_takes_no_more_than_enough(rounds: Rounds, calls: Calls) -> None:

@@ -8,7 +8,7 @@ def events_of(topic: str, offsets: list[int]) -> Events:
     columns = np.zeros(len(offsets), EVENT)
     columns["time"] = offsets
     names = [f"{topic}-{offset}" for offset in offsets]
-    places = np.zeros(len(offsets), np.uint8), np.array(offsets), np.array(offsets) * 1_000
+    places = np.zeros(len(offsets), np.uint16), np.array(offsets), np.array(offsets) * 1_000
     return Events(columns, names, names, names, (Source(topic, 0),), *places)
 
 

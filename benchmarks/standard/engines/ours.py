@@ -119,9 +119,7 @@ def decide_each(topic: str, works: Sequence[Work], _in_force: Any) -> list[Outco
     return [decide(topic, work.records, work.events, work.users, work.watermark) for work in works]
 
 
-def decide(
-    topic: str, records: NDArray[np.void], events: Events, users: Sequence[str], watermark: int
-) -> Outcome:
+def decide(topic: str, records: NDArray[np.void], events: Events, users: Sequence[str], watermark: int) -> Outcome:
     """Advance the records and publish to `topic` what is to be warned of."""
     found = events.columns
     features, scores = columns.advance(records, found)
