@@ -96,13 +96,16 @@ class Rounds:
                 events += len(one.work.events)
             else:
                 others.append(one)
-        self._end()
-        self._begun = asyncio.get_running_loop().time()
+        self._begin_round()
         self._waiting, self._coming = others, {one.number for one in together}
         if together:
             self._decide_together(together)
         if others:
             asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin_round(self) -> None:
+        self._end()
+        self._begun = asyncio.get_running_loop().time()
 
     def _end(self) -> None:
         """The newest round is over: learn how long it took."""

@@ -11,7 +11,7 @@ import pytest
 from agents.health import Health
 from decisions.work import Work
 from features.record import RECORD
-from messages.journal import JOURNAL
+from messages.journal import JOURNAL, journal_entry
 from messages.message import Message
 from store.contract import (
     Commit,
@@ -24,7 +24,7 @@ from store.contract import (
     TopicPosition,
 )
 from store.memory import MemoryStore
-from tests.agents.bench import EPOCH, Bench, Killed
+from tests.agents.bench import EPOCH, Bench, Killed, Published
 from tests.agents.cluster import START_MS
 from tests.agents.standins import LATENESS, decide_each
 
@@ -135,6 +135,86 @@ async def test_a_death_at_any_point_loses_nothing_and_applies_nothing_twice(poin
         values.setdefault(json.loads(message.value)["cause"], set()).add((message.value, message.headers))
     assert len(values) == 6
     assert all(len(different) == 1 for different in values.values())
+
+
+class Held(Published):
+    """A publisher whose journal takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def record(self, entry: Message, partition: int) -> int:
+        await self.go.wait()
+        return await super().record(entry, partition)
+
+
+async def until_committed(bench: Bench, batches: int) -> Opened:
+    """The store after at least so many commits, and after some turns of the loop in which there might be more."""
+    while True:
+        opened = await bench.store.partition(0).open()
+        if opened.header.commits >= batches:
+            break
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    return await bench.store.partition(0).open()
+
+
+async def test_a_backlog_goes_on_while_one_commits_decisions_are_on_their_way_and_no_further() -> None:
+    bench = Bench(MemoryStore(), batch_size=2)
+    bench.published = held = Held()
+    fill(bench, 8)
+    owner = bench.owner()
+    async with asyncio.timeout(10):
+        opened = await until_committed(bench, 2)
+    assert opened.header.commits == 2
+    assert [journal_entry(message.value).number for message in opened.outbox if message.topic == JOURNAL] == [1, 2]
+    assert held.messages == []
+    held.go.set()
+    await owner.finished()
+    await owner.stop()
+    assert [journal_entry(message.value).number for message in held.of(JOURNAL)] == [1, 2, 3, 4]
+    assert len(set(causes(held.of("warnings")))) == len(causes(held.of("warnings"))) == 8
+    assert held.messages[0].topic == JOURNAL
+
+
+async def test_the_next_owner_publishes_what_two_commits_left_in_their_order() -> None:
+    bench = Bench(MemoryStore(), batch_size=2)
+    bench.published = held = Held()
+    fill(bench, 8)
+    first = bench.owner()
+    async with asyncio.timeout(10):
+        left = (await until_committed(bench, 2)).outbox
+    first.task.cancel()
+    await asyncio.gather(first.task, return_exceptions=True)
+    held.go.set()
+    second = bench.owner()
+    await second.finished()
+    await second.stop()
+    entries = [journal_entry(message.value).number for message in held.of(JOURNAL)]
+    assert entries == [1, 2, 3, 4]
+    decided = [message for message in left if message.topic != JOURNAL]
+    assert held.of("warnings")[: len(decided)] == decided
+    assert await counts(bench, "u0", "u1", "u2") == [3, 3, 2]
+
+
+async def test_while_there_is_no_backlog_nothing_more_is_decided_until_the_last_decisions_are_out() -> None:
+    bench = Bench(MemoryStore())
+    bench.published = held = Held()
+    fill(bench, 2)
+    owner = bench.owner()
+    async with asyncio.timeout(10):
+        await until_committed(bench, 1)
+    fill(bench, 2)
+    owner.feed()
+    async with asyncio.timeout(10):
+        opened = await until_committed(bench, 1)
+    assert opened.header.commits == 1
+    held.go.set()
+    await owner.finished()
+    await owner.stop()
+    assert len(causes(held.of("warnings"))) == 4
 
 
 async def test_the_next_owner_publishes_what_was_committed_and_never_published() -> None:

@@ -135,3 +135,29 @@ async def test_who_was_cancelled_is_not_decided(rounds: Rounds, calls: Calls) ->
     await asyncio.gather(gone, return_exceptions=True)
     await rounds.decide(1, work("b"), IN_FORCE)
     assert calls.rounds == [["b"]]
+
+
+async def test_nobody_is_to_be_waited_for_while_all_rest(rounds: Rounds) -> None:
+    assert rounds.until_next() == 0.0
+    await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ab")))
+    rounds.rests(0)
+    rounds.rests(1)
+    assert rounds.until_next() == 0.0
+
+
+async def test_a_round_is_expected_to_take_as_long_as_rounds_did(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    for _ in range(60):
+        rounds._begin_round()
+        now += 0.01
+        rounds.rests(0)
+    rounds.comes(0)
+    assert rounds.until_next() == pytest.approx(0.01, rel=1e-3)
+    rounds._begin_round()
+    now += 0.004
+    assert rounds.until_next() == pytest.approx(0.006, rel=1e-2)
+    now += 1.0
+    assert rounds.until_next() == 0.0
