@@ -89,6 +89,9 @@ class Rounds:
             self._timer.cancel()
             self._timer = None
         waiting = [one for one in self._waiting if not one.outcome.done()]  # without those who were cancelled
+        if not waiting:
+            self._waiting = []
+            return
         together, others, events = list[_Waiting](), list[_Waiting](), 0
         for one in waiting:
             if events < ENOUGH and one.in_force is waiting[0].in_force:
@@ -98,8 +101,7 @@ class Rounds:
                 others.append(one)
         self._begin_round()
         self._waiting, self._coming = others, {one.number for one in together}
-        if together:
-            self._decide_together(together)
+        self._decide_together(together)
         if others:
             asyncio.get_running_loop().call_soon(self._begin)
 

@@ -164,7 +164,7 @@ def run(rules: Policy, opened: Sequence[Events], life: Sequence[Events]) -> Spen
             spent.decided += work.off(events)
             spent.total += time.thread_time() - begin
     spent.events, spent.calls = sum(map(len, life)), len(life)
-    spent.kernel, spent.decisions = seconds["advance"], seconds["decide"] + seconds["seal"]
+    spent.kernel, spent.decisions = seconds["advance_each"], seconds["decide"] + seconds["seal"]
     return spent
 
 
@@ -203,7 +203,7 @@ def timed() -> Iterator[dict[str, float]]:
         return call
 
     with ExitStack() as patches:
-        parts = ((decisions.decide, "advance"), (decisions.decide, "seal"), (policy.judge._Batch, "decide"))
+        parts = ((decisions.decide, "advance_each"), (decisions.decide, "seal"), (policy.judge._Batch, "decide"))
         for owner, name in parts:
             patches.enter_context(patch.object(owner, name, around(name, getattr(owner, name))))
         yield seconds
