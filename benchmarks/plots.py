@@ -45,10 +45,11 @@ def standard(measured: Any) -> Any:
 
 
 def product(measured: Any) -> Any:
-    """Processor time of an event by who spends it, and the rate, for each number of users and workers."""
+    """Processor time of an event by who spends it, and the rate, for each number of users, partitions and workers."""
     runs: dict[str, list[Any]] = {}
     for run in measured:
-        runs.setdefault(f"{run['users']:,} users\n{run['workers']} worker(s)", []).append(run)
+        what = f"{run['users']:,} users\n{run['partitions']} partitions\n{run['workers']} worker(s)"
+        runs.setdefault(what, []).append(run)
     figure, (rates, used) = plt.subplots(1, 2, figsize=(11, 4.2))
     names = list(runs)
     for place, name in enumerate(names):

@@ -27,6 +27,7 @@ class Run:
     """One run. `processor` is in seconds, by "workers", "broker" and "redis"."""
 
     users: int
+    partitions: int
     workers: int
     events: int
     seconds: float
@@ -48,6 +49,7 @@ async def timed(deployment: Deployment, users: int, before: int, events: int) ->
     processor = {name: seconds - used[name] for name, seconds in deployment.processor_seconds().items()}
     return Run(
         users=users,
+        partitions=deployment.partitions,
         workers=len(deployment.workers),
         events=end.events - start.events,
         seconds=end.at - start.at,
