@@ -96,8 +96,7 @@ async def fetch(consumer: Any, wanted: set[TP], seconds: float, until_next: Call
     """Wait for records of `wanted`, which may grow meanwhile (`wake`), for at most `seconds`.
 
     `consumer` is an aiokafka consumer with an assignment; `until_next()` says for how long (s) nobody has a use for
-    more. Raises ConsumerStoppedError, and KafkaError for what the
-    broker said of a partition.
+    more. Raises ConsumerStoppedError, and KafkaError for what the broker said of a partition.
     """
     fetcher = consumer._fetcher
     until = time.monotonic() + seconds

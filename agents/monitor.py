@@ -9,7 +9,6 @@ import logging
 import os
 import ssl
 import threading
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,8 +146,7 @@ class Monitor:
         """Pass what one fetch brought to its partitions; never raises."""
         hand_over: HandOver = event.value
         try:
-            for number in deliver(hand_over.batches, self._partitions, self._deps.decoder):
-                self._rounds.comes(number)
+            deliver(hand_over.batches, self._partitions, self._deps.decoder)
         except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
         event.ack()
@@ -200,24 +198,16 @@ class WorkerApp(faust.App):
         await super().on_stop()
 
 
-def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder) -> set[int]:
-    """Decode all batches in one go and pass them to the partitions that expect them; returns which did.
-
-    Raises TooManyRefused.
-    """
-    of_partition: defaultdict[int, list[RecordBatch]] = defaultdict(list)
-    for batch in batches:
-        of_partition[batch.partition].append(batch)
+def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder) -> None:
+    """Decode all batches in one go and pass them to the partitions that expect them. Raises TooManyRefused."""
     expected = [
-        (partitions[number], batch, source)
-        for number, some in of_partition.items()
-        if number in partitions
-        for batch, source in partitions[number].expected(some)
+        (owner, batch, source)
+        for batch in batches
+        if (owner := partitions.get(batch.partition)) is not None and (source := owner.expected(batch)) is not None
     ]
     found = decoder.decode_each([(source, batch.records) for _, batch, source in expected])
-    for (partition, batch, _), decoded in zip(expected, found, strict=True):
-        partition.deliver(batch, decoded)
-    return {partition.number for partition, _, _ in expected}
+    for (owner, batch, _), decoded in zip(expected, found, strict=True):
+        owner.deliver(batch, decoded)
 
 
 def fetch_size(partitions: int) -> int:

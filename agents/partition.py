@@ -108,14 +108,15 @@ class Partition:
         """The transport has looked again at what is unread."""
         self._inbox.progressed()
 
-    def expected(self, batches: Sequence[RecordBatch]) -> list[tuple[RecordBatch, Source]]:
-        """Those that were not meant for an earlier start, with where they are from."""
-        return [(batch, self._sources[batch.topic]) for batch in batches if self._inbox.expects(batch)]
+    def expected(self, batch: RecordBatch) -> Source | None:
+        """Where the batch is from; None for one that was meant for an earlier start."""
+        return self._sources[batch.topic] if self._inbox.expects(batch) else None
 
     def deliver(self, batch: RecordBatch, decoded: Decoded) -> None:
         """Take in an expected hand-over of the transport. Raises TooManyRefused."""
         self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
         self._inbox.add(batch, decoded)
+        self._rounds.given(self.number)
         self._deps.meters.fetched(batch.topic, len(batch.records))
 
     # --- the life
@@ -299,12 +300,13 @@ class Partition:
         position = _moved(held.position, batch.positions)
         entry = entry_message(repeated) if repeated else self._entry(header, position, events)
         decided = (entry, *outcome.decisions)
+        records = self._residents.packed(touched)
         await self._outgoing.finished(MOST_UNDER_WAY)
         commit = Commit(
             header=header,
             position=position,
             timers=timers,
-            records=self._residents.packed(touched),
+            records=records,
             retired=self._residents.users_of(retired),
             outbox=(*self._outgoing.unpublished, *decided),
         )

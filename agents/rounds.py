@@ -34,6 +34,7 @@ class Rounds:
 
     def __init__(self, decide: Decide) -> None:
         self._decide = decide
+        self._resting: set[int] = set()
         self._coming: set[int] = set()
         self._waiting: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -50,10 +51,17 @@ class Rounds:
 
     def comes(self, number: int) -> None:
         """The partition has work in hand and will soon ask for a decision."""
+        self._resting.discard(number)
         self._coming.add(number)
+
+    def given(self, number: int) -> None:
+        """Events came for the partition: if it rests, it comes; else it goes on with what it has in hand first."""
+        if number in self._resting:
+            self.comes(number)
 
     def rests(self, number: int) -> None:
         """It has none, or is gone."""
+        self._resting.add(number)
         self._coming.discard(number)
         if not (self._coming or self._waiting):
             self._end()

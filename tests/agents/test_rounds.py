@@ -71,6 +71,33 @@ async def test_a_round_waits_for_a_partition_that_is_on_its_way(rounds: Rounds, 
     assert calls.rounds == [["a", "b"]]
 
 
+async def test_who_rested_and_was_given_something_is_waited_for(rounds: Rounds, calls: Calls) -> None:
+    rounds.rests(1)
+    rounds.given(1)
+    first = asyncio.ensure_future(rounds.decide(0, work("a"), IN_FORCE))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert calls.rounds == []
+    await asyncio.gather(first, rounds.decide(1, work("b"), IN_FORCE))
+    assert calls.rounds == [["a", "b"]]
+
+
+async def test_who_waits_or_is_busy_is_not_waited_for_because_more_came_for_him(rounds: Rounds, calls: Calls) -> None:
+    rounds.rests(0)
+    rounds.comes(0)
+    await rounds.decide(0, work("full"), IN_FORCE, alone=True)
+    rounds.rests(1)
+    rounds.comes(1)
+    waiting = asyncio.ensure_future(rounds.decide(1, work("a"), IN_FORCE))
+    await asyncio.sleep(0)
+    rounds.given(0)
+    rounds.given(1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert calls.rounds == [["full"], ["a"]]
+    await waiting
+
+
 async def test_who_was_decided_is_expected_back_until_it_rests(rounds: Rounds, calls: Calls) -> None:
     await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ab")))
     again = asyncio.ensure_future(rounds.decide(0, work("c"), IN_FORCE))
