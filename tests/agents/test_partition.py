@@ -24,7 +24,7 @@ from store.contract import (
     TopicPosition,
 )
 from store.memory import MemoryStore
-from tests.agents.bench import EPOCH, Bench, Killed, Published
+from tests.agents.bench import EPOCH, Bench, Killed, Owner, Published
 from tests.agents.cluster import START_MS
 from tests.agents.standins import LATENESS, decide_each
 
@@ -161,13 +161,18 @@ async def until_committed(bench: Bench, batches: int) -> Opened:
     return await bench.store.partition(0).open()
 
 
-async def test_a_backlog_goes_on_while_one_commits_decisions_are_on_their_way_and_no_further() -> None:
+async def stalled() -> tuple[Bench, Held, Owner, Opened]:
+    """An owner with a backlog whose publisher stalls, and what is in the store when nothing more happens."""
     bench = Bench(MemoryStore(), batch_size=2)
     bench.published = held = Held()
     fill(bench, 8)
     owner = bench.owner()
     async with asyncio.timeout(10):
-        opened = await until_committed(bench, 2)
+        return bench, held, owner, await until_committed(bench, 2)
+
+
+async def test_a_backlog_goes_on_while_one_commits_decisions_are_on_their_way_and_no_further() -> None:
+    _, held, owner, opened = await stalled()
     assert opened.header.commits == 2
     assert [journal_entry(message.value).number for message in opened.outbox if message.topic == JOURNAL] == [1, 2]
     assert held.messages == []
@@ -180,12 +185,7 @@ async def test_a_backlog_goes_on_while_one_commits_decisions_are_on_their_way_an
 
 
 async def test_the_next_owner_publishes_what_two_commits_left_in_their_order() -> None:
-    bench = Bench(MemoryStore(), batch_size=2)
-    bench.published = held = Held()
-    fill(bench, 8)
-    first = bench.owner()
-    async with asyncio.timeout(10):
-        left = (await until_committed(bench, 2)).outbox
+    bench, held, first, opened = await stalled()
     first.task.cancel()
     await asyncio.gather(first.task, return_exceptions=True)
     held.go.set()
@@ -194,7 +194,7 @@ async def test_the_next_owner_publishes_what_two_commits_left_in_their_order() -
     await second.stop()
     entries = [journal_entry(message.value).number for message in held.of(JOURNAL)]
     assert entries == [1, 2, 3, 4]
-    decided = [message for message in left if message.topic != JOURNAL]
+    decided = [message for message in opened.outbox if message.topic != JOURNAL]
     assert held.of("warnings")[: len(decided)] == decided
     assert await counts(bench, "u0", "u1", "u2") == [3, 3, 2]
 
