@@ -13,14 +13,15 @@ from decisions.envelope import seal
 from decisions.examples import mature
 from decisions.in_force import InForce
 from decisions.outcome import Outcome, Scores
-from decisions.work import Share, Users, Work, shares
+from decisions.work import Users, Work, shares
 from features.catalogue import INDEX
-from features.kernel import Advanced, Stretch, advance_each
+from features.kernel import Advanced, Span, Stretch, advance_each
 from messages.columns import Events
 from policy.judge import Judged, judge
 from policy.standing import gather, join, pick, scatter
 
 _line = itemgetter(0)
+_NONE = np.zeros(0, np.int32)
 
 
 def decide(
@@ -52,9 +53,9 @@ def decide_each(works: Sequence[Work], in_force: InForce) -> list[Outcome]:
     stretches = [Stretch(work.records, work.events.columns, *work[3:]) for work in works]
     advanced = advance_each(stretches, policy.terms, in_force.market)
     events = Events.concatenate([work.events for work in works])
-    users = works[0].users if len(works) == 1 else Users(works)
+    users = works[0].users if len(works) == 1 else Users(works, advanced.spans)
     rows, whose = np.unique(advanced.row, return_inverse=True)
-    parts = shares(works, advanced, rows)
+    parts = shares(works, advanced.spans, rows)
 
     standing = join([gather(part.work.records, part.rows) for part in parts])
     judged = judge(standing, whose, advanced, events, users, policy, model)
@@ -68,28 +69,25 @@ def decide_each(works: Sequence[Work], in_force: InForce) -> list[Outcome]:
     caused, retired = advanced.event[list(map(_line, drafts))] if drafts else _NONE, _retired(advanced)
     outcomes = []
     for part, ripe in zip(parts, matured, strict=True):
-        mine = slice(bisect_left(drafts, part.lines.start, key=_line), bisect_left(drafts, part.lines.stop, key=_line))
-        counts = Counter((draft.topic, draft.label, draft.outcome) for _, draft in drafts[mine])
+        begin, end = (bisect_left(drafts, line, key=_line) for line in (part.span.lines.start, part.span.lines.stop))
+        counts = Counter((draft.topic, draft.label, draft.outcome) for _, draft in drafts[begin:end])
         if ripe.dropped:
             counts["training-examples", "dropped", "schema"] = ripe.dropped
-        gone = np.isin(part.rows, retired - np.uint32(part.first_row)) if len(retired) else None
+        gone = np.isin(rows[part.users], retired) if len(retired) else None
         outcomes.append(
             Outcome(
                 touched=part.rows if gone is None else part.rows[~gone],
                 retired=[] if gone is None else part.rows[gone].tolist(),
-                decisions=decisions[mine],
-                caused=_counted_from(part.first_event, caused[mine]),
+                decisions=decisions[begin:end],
+                caused=_counted_from(part.span.events.start, caused[begin:end]),
                 examples=ripe.examples,
-                watermark=part.watermark,
-                disposition=advanced.disposition[part.first_event : part.first_event + len(part.work.events)],
-                scores=_scores(part, advanced, judged),
+                watermark=part.span.watermark,
+                disposition=advanced.disposition[part.span.events],
+                scores=_scores(part.span, advanced, judged),
                 counts=counts,
             )
         )
     return outcomes
-
-
-_NONE = np.zeros(0, np.int32)
 
 
 def _counted_from(first: int, event: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -105,13 +103,13 @@ def _retired(advanced: Advanced) -> NDArray[np.uint32]:
     return users[advanced.retire[::-1][newest]]
 
 
-def _scores(part: Share, advanced: Advanced, judged: Judged) -> Scores:
-    event, features = advanced.event[part.lines], advanced.features[part.lines]
+def _scores(span: Span, advanced: Advanced, judged: Judged) -> Scores:
+    event, features = advanced.event[span.lines], advanced.features[span.lines]
     rows = np.flatnonzero(event >= 0)
     return Scores(
-        event=_counted_from(part.first_event, event[rows]),
+        event=_counted_from(span.events.start, event[rows]),
         default_probability=features[rows, INDEX["default_probability"]],
         spending_anomaly=features[rows, INDEX["spending_anomaly"]],
-        grade=judged.grade[part.lines][rows],
-        limit=judged.limit[part.lines][rows],
+        grade=judged.grade[span.lines][rows],
+        limit=judged.limit[span.lines][rows],
     )

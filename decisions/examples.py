@@ -29,7 +29,7 @@ def mature(part: Share, advanced: Advanced, model: Model) -> Matured:
     Works on the part's records in place; vectors that nothing refers to any more are wiped, so that a record's bytes
     depend only on what is open.
     """
-    lines, records = part.lines, part.work.records
+    lines, records = part.span.lines, part.work.records
     concerned = np.flatnonzero(advanced.opened[lines] | (advanced.label[lines] > 0) | advanced.retire[lines])
     if not len(concerned):
         return Matured([], [], 0)
@@ -37,7 +37,7 @@ def mature(part: Share, advanced: Advanced, model: Model) -> Matured:
     found: list[tuple[int, Example]] = []
     dropped, columns = 0, [INDEX[name] for name in model.inputs]
     latest: dict[int, int] = {}  # by row of the records, the latest of these lines
-    rows = advanced.row[concerned] - np.uint32(part.first_row)
+    rows = advanced.row[concerned] - np.uint32(part.span.records.start)
     for index, row in zip(concerned.tolist(), rows.tolist(), strict=True):
         if advanced.label[index]:
             kept = _kept(records[row], latest.get(row), advanced, model, columns)

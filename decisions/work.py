@@ -2,13 +2,12 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.kernel import Advanced
+from features.kernel import Span
 from messages.columns import Events
 
 
@@ -24,48 +23,33 @@ class Work(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Where one work's part lies in what was worked out of all of them together."""
+    """One work's part in what was worked out of all of them together."""
 
     work: Work
-    first_event: int
-    first_row: int  # of its records
-    lines: slice  # of the m that were advanced
-    users: slice  # of the k users that these lines are about
+    span: Span
+    users: slice  # of the k users that anything is about
     rows: NDArray[np.uint32]  # of these users, in the work's own records
-    watermark: int
 
 
-def shares(works: Sequence[Work], advanced: Advanced, rows: NDArray[np.uint32]) -> list[Share]:
-    """The share of each work; `rows` are those that `advanced` is about, ascending."""
-    first_events = accumulate((len(work.events) for work in works), initial=0)
-    first_rows = [*accumulate((len(work.records) for work in works), initial=0)]
-    bounds = np.searchsorted(rows, first_rows).tolist()
+def shares(works: Sequence[Work], spans: Sequence[Span], rows: NDArray[np.uint32]) -> list[Share]:
+    """The share of each work; `rows` are those of the k users, ascending."""
     found = []
-    for number, (work, first_event) in enumerate(zip(works, first_events, strict=False)):
-        users = slice(bounds[number], bounds[number + 1])
-        found.append(
-            Share(
-                work,
-                first_event,
-                first_rows[number],
-                slice(advanced.ends[number - 1] if number else 0, advanced.ends[number]),
-                users,
-                rows[users] - np.uint32(first_rows[number]),
-                advanced.watermarks[number],
-            )
-        )
+    for work, span in zip(works, spans, strict=True):
+        users = slice(*np.searchsorted(rows, (span.records.start, span.records.stop)).tolist())
+        found.append(Share(work, span, users, rows[users] - np.uint32(span.records.start)))
     return found
 
 
 class Users(Sequence[str]):
     """Users by row, where the rows of each work go on behind those of the one before."""
 
-    def __init__(self, works: Sequence[Work]) -> None:
-        self._starts = [*accumulate((len(work.records) for work in works), initial=0)]
+    def __init__(self, works: Sequence[Work], spans: Sequence[Span]) -> None:
+        self._starts: list[int] = [span.records.start for span in spans]
+        self._length: int = spans[-1].records.stop
         self._of = [work.users for work in works]
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return self._length
 
     @overload
     def __getitem__(self, row: int) -> str: ...

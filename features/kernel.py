@@ -53,6 +53,15 @@ class Stretch(NamedTuple):
     rows_due: NDArray[np.uint32] | None = None
 
 
+class Span(NamedTuple):
+    """Where one stretch lies in what came of all of them."""
+
+    lines: slice  # of the m rows
+    events: slice
+    records: slice
+    watermark: int  # s, after it
+
+
 @dataclass(frozen=True, slots=True)
 class Advanced:
     """What a batch came to: m rows, one per applied event and per timer that came due, in the order of decisions.
@@ -73,14 +82,13 @@ class Advanced:
     opened: NDArray[np.bool_]  # [m] a training example is opened at this row
     retire: NDArray[np.bool_]  # [m]
     disposition: NDArray[np.uint8]  # [n] DUPLICATE, APPLIED or APPLIED_LATE (too old for the tiles)
-    watermarks: tuple[int, ...]  # s, after each stretch
-    ends: tuple[int, ...]  # where the rows of each stretch end
+    spans: tuple[Span, ...]  # by stretch
 
     @property
     def watermark(self) -> int:
         """Seconds, after the only stretch."""
-        (watermark,) = self.watermarks
-        return watermark
+        (span,) = self.spans
+        return span.watermark
 
 
 def _forgotten() -> NDArray[np.bool_]:
@@ -268,24 +276,22 @@ def advance_each(stretches: Sequence[Stretch], terms: Terms, market: Market) -> 
     constants = terms.arrays(), *market.arrays
     runs: list[_Run] = []
     for stretch in stretches:
-        first = runs[-1].end if runs else 0
-        run = _run(stretch, rows, first, terms.allowed_lateness, constants)
-        _put_in_order(stretch.records, rows, first, run)
-        runs.append(run)
+        first = runs[-1].lines.stop if runs else 0
+        runs.append(_run(stretch, rows, first, terms.allowed_lateness, constants))
     return _joined(stretches, rows, runs)
 
 
 class _Run(NamedTuple):
     """One stretch that was worked off."""
 
-    end: int  # of its rows
+    lines: slice
+    order: NDArray[np.intp] | None  # of its rows, where they are not in order
     disposition: NDArray[np.uint8]
-    running: NDArray[np.int64]  # watermark at each event
-    watermark: int  # in the end
+    watermark: int  # s
 
 
-def _run(stretch: Stretch, rows: _Rows, m: int, lateness: int, constants: tuple[Any, Any, Any]) -> _Run:
-    """Work off one stretch, whose rows begin at `m`."""
+def _run(stretch: Stretch, rows: _Rows, first: int, lateness: int, constants: tuple[Any, Any, Any]) -> _Run:
+    """Work off one stretch, whose rows begin at `first`."""
     records = stretch.records
     _check(records, stretch.events, stretch.rows_due)
     events = np.ascontiguousarray(stretch.events)
@@ -297,7 +303,7 @@ def _run(stretch: Stretch, rows: _Rows, m: int, lateness: int, constants: tuple[
     disposition = np.zeros(len(events), np.uint8)
     scratch, reached = np.zeros(1, SCRATCH), np.zeros(1, np.int64)
     waiting = _waiting(records, events, stretch.rows_due)
-    i = 0
+    i, m = 0, first
     while i < len(events) + len(waiting):
         i = _advance(
             records,
@@ -319,7 +325,7 @@ def _run(stretch: Stretch, rows: _Rows, m: int, lateness: int, constants: tuple[
         m = int(reached[0])
         if i < len(events) + len(waiting):
             rows.grow()
-    return _Run(m, disposition, running, final)
+    return _Run(slice(first, m), _order(records, rows.out[first:m], running), disposition, final)
 
 
 def _waiting(
@@ -331,32 +337,41 @@ def _waiting(
     return np.concatenate([events["row"], rows_due.astype(np.uint32)])
 
 
-def _put_in_order(records: NDArray[np.void], rows: _Rows, first: int, run: _Run) -> None:
-    """Put the timers' rows where the watermark reached them: before that event, by time, then by the user's hash."""
-    out = rows.out[first : run.end]
+def _order(records: NDArray[np.void], out: NDArray[np.void], running: NDArray[np.int64]) -> NDArray[np.intp] | None:
+    """Timers' rows come where the watermark reached them: before that event, by time, then by the user's hash.
+
+    Notes where that is. Returns None where no timer came due.
+    """
     timers = out["event"] < 0
-    if timers.any():
-        out["at"][timers] = np.searchsorted(run.running, out["time"][timers])
-        order = np.lexsort((records["user"][out["row"]], out["time"], ~timers, out["at"]))
-        features = rows.features[first : run.end]
-        features[:], out[:] = features[order], out[order]
+    if not timers.any():
+        return None
+    out["at"][timers] = np.searchsorted(running, out["time"][timers])
+    return np.lexsort((records["user"][out["row"]], out["time"], ~timers, out["at"]))
 
 
 def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> Advanced:
     """All rows, with numbers of events and records that go on from one stretch to the next."""
-    ends = tuple(run.end for run in runs)
-    out = rows.out[: ends[-1]]
+    total = runs[-1].lines.stop
+    features, out = rows.features[:total], rows.out[:total]
+    if any(run.order is not None for run in runs):
+        order = np.arange(total)
+        for run in runs:
+            if run.order is not None:
+                order[run.lines] = run.order + run.lines.start
+        features, out = features[order], out[order]
     event, at, row = out["event"].copy(), out["at"].copy(), out["row"].copy()
-    events = records = 0
-    for first, last, stretch in zip((0, *ends), ends, stretches, strict=False):
-        if events or records:
-            row[first:last] += np.uint32(records)
-            at[first:last] += events
-            mine = event[first:last]
+    spans, events, records = list[Span](), 0, 0
+    for stretch, run in zip(stretches, runs, strict=True):
+        if spans:
+            row[run.lines] += np.uint32(records)
+            at[run.lines] += events
+            mine = event[run.lines]
             mine[mine >= 0] += events
+        before_events, before_records = events, records
         events, records = events + len(stretch.events), records + len(stretch.records)
+        spans.append(Span(run.lines, slice(before_events, events), slice(before_records, records), run.watermark))
     return Advanced(
-        features=rows.features[: ends[-1]],
+        features=features,
         event=event,
         at=at,
         time=out["time"].copy(),
@@ -365,8 +380,7 @@ def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> 
         opened=out["opened"].copy(),
         retire=out["retire"].copy(),
         disposition=runs[0].disposition if len(runs) == 1 else np.concatenate([run.disposition for run in runs]),
-        watermarks=tuple(run.watermark for run in runs),
-        ends=ends,
+        spans=tuple(spans),
     )
 
 

@@ -127,8 +127,7 @@ class Case:
             opened=np.zeros(count, np.bool_),
             retire=np.array([one.retire for one in lines]),
             disposition=np.ones(count, np.uint8),
-            watermarks=(0,),
-            ends=(count,),
+            spans=(),
         )
         standing = gather(self.records, np.zeros(1, np.intp))
         judged = judge(standing, np.zeros(count, np.intp), advanced, events, ["u"], self.policy, self.model)

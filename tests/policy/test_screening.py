@@ -63,8 +63,7 @@ def _batch(seed: int) -> tuple[NDArray[np.void], Advanced, Events, list[str]]:
         opened=np.zeros(ROWS, np.bool_),
         retire=rng.random(ROWS) < 0.005,
         disposition=np.ones(ROWS, np.uint8),
-        watermarks=(0,),
-        ends=(ROWS,),
+        spans=(),
     )
     names = [f"e{i}" for i in range(ROWS)]
     numbers = np.zeros(ROWS, np.uint16), np.arange(ROWS), np.zeros(ROWS, np.int64)
