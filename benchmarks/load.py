@@ -14,7 +14,8 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -40,13 +41,14 @@ async def main() -> None:
     await client.bootstrap()
     try:
         await client.set_topics(sorted(set(TOPICS.values())))
-        leaders = _leaders(client, int(partitions))
+        number_of = cache(lambda key: partition_of(key.decode(), int(partitions)))
         due: list[Published] = []
         ticks: list[dict[int, ProduceRequest]] = []
         for number, event in enumerate(life(int(users), count, int(seed), days, int(begin * 1000))):
             due.append(event)
             if number + 1 >= per_tick * (len(ticks) + 1) or number + 1 == count:
-                ticks.append(_requests(due, leaders, int((begin + len(ticks) * LINGER_SECONDS) * 1000)))
+                batches = _batches(due, number_of, int((begin + len(ticks) * LINGER_SECONDS) * 1000))
+                ticks.append(_requests(batches, client.cluster.leader_for_partition))
                 due = []
         if time.time() > begin:
             raise SystemExit(f"making {count} events took longer than there was time; begin later")
@@ -56,26 +58,30 @@ async def main() -> None:
     print(json.dumps({"sent": count, "most_late_seconds": latest}))
 
 
-def _leaders(client: AIOKafkaClient, partitions: int) -> dict[TopicPartition, int]:
-    places = [TopicPartition(topic, number) for topic in set(TOPICS.values()) for number in range(partitions)]
-    return {place: client.cluster.leader_for_partition(place) for place in places}
-
-
-def _requests(
-    events: Sequence[Published], leaders: dict[TopicPartition, int], time_ms: int
-) -> dict[int, ProduceRequest]:
-    """By broker, one request with a batch for each partition."""
-    partitions = len(leaders) // len(set(TOPICS.values()))
+def _batches(
+    events: Sequence[Published], number_of: Callable[[bytes], int], time_ms: int
+) -> dict[TopicPartition, bytes]:
+    """One batch for each partition."""
     of_place: defaultdict[TopicPartition, list[Published]] = defaultdict(list)
     for event in events:
-        of_place[TopicPartition(event.topic, partition_of(event.key.decode(), partitions))].append(event)
-    found: defaultdict[int, defaultdict[str, list[tuple[int, bytes]]]] = defaultdict(lambda: defaultdict(list))
+        of_place[TopicPartition(event.topic, number_of(event.key))].append(event)
+    found = {}
     for place, some in of_place.items():
         batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, LARGEST_BATCH)
         for offset, event in enumerate(some):
             if batch.append(offset, time_ms, event.key, event.value, []) is None:
                 raise SystemExit("what is due within 5 ms does not fit into one batch")
-        found[leaders[place]][place.topic].append((place.partition, bytes(batch.build())))
+        found[place] = bytes(batch.build())
+    return found
+
+
+def _requests(
+    batches: Mapping[TopicPartition, bytes], leader_of: Callable[[TopicPartition], int]
+) -> dict[int, ProduceRequest]:
+    """One request for each broker."""
+    found: defaultdict[int, defaultdict[str, list[tuple[int, bytes]]]] = defaultdict(lambda: defaultdict(list))
+    for place, batch in batches.items():
+        found[leader_of(place)][place.topic].append((place.partition, batch))
     return {
         broker: ProduceRequest(None, LEADER_ACKS, TIMEOUT_MS, list(topics.items())) for broker, topics in found.items()
     }
