@@ -1,6 +1,6 @@
 """Modules with kernels besides those of the features, for `features.kernel.compile_kernels`."""
 
 #: What deciding needs.
-DECIDING = ("policy.screening",)
+DECIDING = ("policy.screening", "scoring.points", "scoring.anomaly", "policy.standing")
 #: What a worker needs.
 WORKING = (*DECIDING, "messages.unpacking", "store.wire")

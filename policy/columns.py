@@ -32,19 +32,25 @@ class Truth(NamedTuple):
 class Columns:
     """Feature columns by name, each copied out of the matrix [m, width] at most once; those in `wanted` all at once.
 
-    `known` also holds what expressions made of them, by its text in full parentheses.
+    `known` also holds what expressions make of them, by its text in full parentheses; some may be known at the begin.
     """
 
-    def __init__(self, matrix: NDArray[np.float64], index: Mapping[str, int], wanted: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        matrix: NDArray[np.float64],
+        index: Mapping[str, int],
+        wanted: Sequence[str] = (),
+        known: Mapping[str, Numbers | Truth] | None = None,
+    ) -> None:
         self.matrix = matrix
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, Any] = dict(known or {})
         self._index = index
         if wanted:
             block = transposed(matrix, [index[name] for name in wanted])
             finite = np.isfinite(block)
             sound = np.count_nonzero(finite) == finite.size
-            for name, values, known in zip(wanted, block, finite, strict=True):
-                self.known[name] = Numbers(values, None if sound or known.all() else ~known)
+            for name, values, sure in zip(wanted, block, finite, strict=True):
+                self.known[name] = Numbers(values, None if sound or sure.all() else ~sure)
 
     def __len__(self) -> int:
         return len(self.matrix)

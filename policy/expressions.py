@@ -34,10 +34,11 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A compiled expression that yields a number."""
+    """A compiled expression that yields a number; `key` is what `Columns.known` has it under."""
 
     text: str
     names: tuple[str, ...]
+    key: str
     code: Code
     _run: Callable[[Columns], Numbers]
 
@@ -52,11 +53,15 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled expression that holds or not; `thresholds` are the numbers that features are compared with."""
+    """A compiled expression that holds or not; `thresholds` are the numbers that features are compared with.
+
+    `key` is what `Columns.known` has it under.
+    """
 
     text: str
     names: tuple[str, ...]
     thresholds: Mapping[str, float]
+    key: str
     code: Code
     _run: Callable[[Columns], Truth]
 
@@ -75,7 +80,7 @@ def formula(text: str, features: Mapping[str, int], constants: Mapping[str, floa
     _refuse_depth(node)
     compiler = _Compiler(features, constants)
     found = compiler.number(node)
-    return Formula(text, tuple(compiler.names), found.code, found.run)
+    return Formula(text, tuple(compiler.names), sys.intern(found.text), found.code, found.run)
 
 
 def condition(text: str, features: Mapping[str, int], constants: Mapping[str, float]) -> Condition:
@@ -84,7 +89,7 @@ def condition(text: str, features: Mapping[str, int], constants: Mapping[str, fl
     _refuse_depth(node)
     compiler = _Compiler(features, constants)
     found = compiler.truth(node)
-    return Condition(text, tuple(compiler.names), compiler.thresholds, found.code, found.run)
+    return Condition(text, tuple(compiler.names), compiler.thresholds, sys.intern(found.text), found.code, found.run)
 
 
 def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:

@@ -26,7 +26,7 @@ from policy.policy import Policy
 from policy.reasons import Draft as Reason
 from policy.row import Draft, Row
 from policy.scores import reasons_of
-from policy.screening import may_decide
+from policy.screening import Screened, may_decide
 from policy.standing import complete, pick, put
 from scoring.anomaly import spending_anomaly
 from scoring.model import Model
@@ -76,8 +76,7 @@ class _Acting(NamedTuple):
     opening: bool
     moved: bool  # the score
     grade: int
-    statuses: list[int]  # by trigger, the review last
-    ranks: list[int]
+    warnings: list[tuple[int, int, int]]  # of those that move or are open: trigger's line, status, severity after it
     step: int
     target: int
     collecting: bool  # the collection step moves
@@ -150,6 +149,17 @@ def _first_of_each(users: NDArray[np.int64]) -> NDArray[np.bool_]:
     return marked
 
 
+def _warnings(moves: triggers.Moves, positions: NDArray[np.int64]) -> list[list[tuple[int, int, int]]]:
+    """By position, each warning that moves or is open, in the order of triggers, the review last."""
+    move, severity = moves.move[:, positions], moves.severity[:, positions]
+    lines, at = np.nonzero(move | severity)
+    found: list[list[tuple[int, int, int]]] = [[] for _ in positions]
+    told = zip(at.tolist(), lines.tolist(), move[lines, at].tolist(), severity[lines, at].tolist(), strict=True)
+    for row, line, status, rank in told:
+        found[row].append((line, status, rank))
+    return found
+
+
 class _Batch:
     """What all rounds of a batch share."""
 
@@ -180,13 +190,15 @@ class _Batch:
         probability, sound = self._score(features)
         if not whole:
             self.advanced.features[rows] = features
-        through = may_decide(self.policy.screen, features, standing, time, probability)
-        through |= opening | ~sound | self.answered[rows]
-        at = np.flatnonzero(through)
+        anyway = opening | ~sound | self.answered[rows]
+        screened = may_decide(self.policy.screen, features, standing, time, probability, anyway)
+        at = np.flatnonzero(screened.through)
         if not len(at):
             return None
         failures: triggers.Failures = [] if sound.all() else [("default_probability", ~sound[at])]
-        return self._assess(rows[at], features[at], pick(standing, at), opening[at], probability[at], failures)
+        return self._assess(
+            rows[at], features[at], pick(standing, at), opening[at], probability[at], screened, failures
+        )
 
     def _assess(
         self,
@@ -195,19 +207,25 @@ class _Batch:
         standing: NDArray[np.void],
         opening: NDArray[np.bool_],
         probability: NDArray[np.float64],
+        screened: Screened,
         failures: triggers.Failures,
     ) -> _Round:
-        """Judge `rows` as columns."""
+        """Judge `rows`, those that went through, as columns."""
         document, time = self.policy.document, self.time[rows]
-        graded = grades.assess(document.grades, Columns(features, INDEX), standing, time, probability, failures)
+        known = screened.known()
+        columns = Columns(features, INDEX, known=known)
+        graded = grades.assess(document.grades, columns, standing, time, probability, failures)
         # Everything else goes by the grade that this row gives: who has just become worse gets no raise.
         features[:, INDEX["grade"]] = self.advanced.features[rows, INDEX["grade"]] = graded.grade
-        columns = Columns(features, INDEX, self.policy.features)
+        known = {key: value for key, value in known.items() if key not in screened.answers.by_grade}
+        columns = Columns(features, INDEX, () if known else self.policy.features, known)
         steps = collections.assess(document.collections, columns, standing, failures)
         room = limits.room(document.limits, columns, failures)
         wishes = requests.assess(document.limits, columns, failures)
         left = Remaining(document.guard_rails, standing, time)
-        moves = triggers.assess(self.policy.watches, document.review, columns, standing, time, left, failures)
+        watches = self.policy.watches
+        found = screened.found(self.policy.screen) or triggers.evaluate(watches, columns)
+        moves = triggers.assess(watches, self.policy.table, document.review, found, standing, time, left, failures)
         plan = limits.plan(document.limits, columns, standing, time, moves, room, left)
         acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE) | self.answered[rows]
         return _Round(rows, features, standing, opening, graded, steps, moves, plan, room, wishes, left, failures, acts)
@@ -244,8 +262,7 @@ class _Batch:
                 current.opening[positions].tolist(),
                 current.graded.moved[positions].tolist(),
                 current.graded.grade[positions].tolist(),
-                moves.move.T[positions].tolist(),
-                moves.severity.T[positions].tolist(),
+                _warnings(moves, positions),
                 current.plan.step[positions].tolist(),
                 current.plan.target[positions].tolist(),
                 current.steps.moved[positions].tolist(),
@@ -296,9 +313,11 @@ class _Batch:
         """Leaves the drafts of warnings; returns what those that freeze or cut the limit say about it."""
         cause = limits.Cause()
         freezes, cuts = acting.step == limits.FREEZE, acting.step == limits.CUT
-        if not (freezes or cuts or any(acting.statuses)):
-            return cause
-        for watch, status, rank in zip(self.policy.watches, acting.statuses[:-1], acting.ranks[:-1], strict=True):
+        for line, status, rank in acting.warnings:
+            if line == len(self.policy.watches):
+                self._announce_review(current, acting, status, rank, row)
+                continue
+            watch = self.policy.watches[line]
             worsened = status in (triggers.RAISED, triggers.ESCALATED)
             causes = (freezes and watch.freezes[rank]) or (cuts and worsened and watch.cuts[rank])
             if not (status or causes):
@@ -312,13 +331,14 @@ class _Batch:
             if causes:
                 cause.reasons += reasons
                 cause.path_back = cause.path_back or watch.trigger.path_back or ""
-        status, rank = acting.statuses[-1], acting.ranks[-1]
+        return cause
+
+    def _announce_review(self, current: _Round, acting: _Acting, status: int, rank: int, row: Row) -> None:
         if status:
             failed = sorted({name for name, bad in current.failures if bad[acting.position]})
             review = self.policy.document.review
             reasons = triggers.review_reasons(review, status, failed, row)
             triggers.announce(triggers.review_notice(review), status, rank, reasons, self.model.warming, row)
-        return cause
 
     def _answer(self, current: _Round, acting: _Acting, row: Row) -> None:
         position = acting.position

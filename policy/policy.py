@@ -15,7 +15,7 @@ from policy.document import Document, contradictions
 from policy.expressions import Condition, Formula, suggest
 from policy.screening import Screen, screen
 from policy.source import Path, SourceError, read
-from policy.triggers import Watch, watches
+from policy.triggers import Table, Watch, table, watches
 
 #: A text in which more is wrong is something else than a policy; to find the nearest name for each takes its time.
 MOST_PROBLEMS = 100
@@ -40,6 +40,7 @@ class Policy:
     terms: Terms
     document: Document
     watches: tuple[Watch, ...]
+    table: Table  # of the watches
     screen: Screen
     features: tuple[str, ...]  # that its expressions mention, in the order of the catalogue
 
@@ -71,6 +72,7 @@ def load(text: str) -> Policy:
         terms=Terms(**{field.name: getattr(document.terms, field.name) for field in fields(Terms)}),
         document=document,
         watches=ready,
+        table=table(ready),
         screen=screen(document, ready),
         features=tuple(sorted(set(_mentioned(document)), key=INDEX.__getitem__)),
     )

@@ -2,23 +2,27 @@
 
 It leaves no row out that decides something, but lets some through that do not: what only narrows a decision down (guard
 rails, the worst open warning, who refused automation) is not looked at, and a row of which anything cannot be evaluated
-goes through. `policy.judge` then judges those that are left, as columns.
+goes through. `policy.judge` then judges those that are left, as columns; what the conditions came to in these rows is
+known by then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX, WIDTH
 from messages.compiled import Rows, compiled, part, signed
+from policy.columns import Numbers, Truth
 from policy.document import RANK, Document
+from policy.expressions import Condition, Formula
 from policy.grades import A, B, C
 from policy.limits import raised_to
 from policy.program import ROWS, STEP, Code, assembled, run
 from policy.standing import FROZEN, OPEN, STANDING
-from policy.triggers import Watch
+from policy.triggers import Found, Watch
 
 _RANKS = len(RANK) + 1
 _DAYS, _OVERDUE = INDEX["days_past_due"], INDEX["overdue_amount"]
@@ -64,6 +68,54 @@ RULES = np.dtype(
 )
 
 
+class Answers(NamedTuple):
+    """What the screen can tell of expressions: those of the triggers come first, the others have keys."""
+
+    first: int  # place of the first of the others
+    keys: tuple[str, ...]  # of the others, in `Columns.known`
+    formulas: tuple[int, ...]  # which of the others yield numbers
+    by_grade: frozenset[str]  # which of the others mention the grade, which judging may change
+    watched_by_grade: bool  # whether a trigger's does
+
+    @property
+    def total(self) -> int:
+        """Of all results."""
+        return self.first + len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Which of p rows may decide something, and what the expressions came to in these: f8[through, results].
+
+    There are no results where one of them could not be evaluated somewhere: which rows that concerns is not kept.
+    """
+
+    through: NDArray[np.bool_]
+    answers: Answers
+    results: NDArray[np.float64] | None
+
+    def known(self) -> dict[str, Numbers | Truth]:
+        """What is told of all but the triggers, for `Columns.known`, as of before a grade changes."""
+        if self.results is None:
+            return {}
+        first, keys = self.answers.first, self.answers.keys
+        holds = (self.results[:, first:] != 0.0).T
+        known: dict[str, Numbers | Truth] = dict(zip(keys, map(Truth, holds), strict=True))
+        return known | {keys[i]: Numbers(self.results[:, first + i]) for i in self.answers.formulas}
+
+    def found(self, ready: "Screen") -> Found | None:
+        """What is told of the triggers; None where one of them mentions the grade, or nothing is told."""
+        if self.results is None or self.answers.watched_by_grade:
+            return None
+        holds = self.results[:, : self.answers.first].T != 0.0
+        if not len(ready.watches):
+            return Found(np.zeros(holds.shape, np.uint8), holds)
+        ranks = holds[ready.levels["result"]] * ready.levels["rank"].astype(np.uint8)[:, None]
+        clear = ready.watches["clear"]
+        over = holds[clear] | (clear < 0)[:, None]
+        return Found(np.maximum.reduceat(ranks, ready.watches["first"]), over)
+
+
 @dataclass(frozen=True, slots=True)
 class Screen:
     """A policy made ready for `may_decide`; shared by all batches, not to be written to."""
@@ -73,17 +125,18 @@ class Screen:
     levels: NDArray[np.void]  # LEVEL[all of them]
     collections: NDArray[np.void]  # COLLECTION[steps]
     rules: NDArray[np.void]  # RULES[1]
-    results: int
+    answers: Answers
     depth: int  # of the stack
 
 
 def screen(document: Document, watches: tuple[Watch, ...]) -> Screen:
     """Make the policy of `document` ready."""
-    codes: list[Code] = []
+    codes, expressions = list[Code](), list[Condition | Formula]()
 
     def place(expression: Any) -> int:
         if expression is None:
             return -1
+        expressions.append(expression)
         codes.append(expression.code)
         return len(codes) - 1
 
@@ -93,6 +146,7 @@ def screen(document: Document, watches: tuple[Watch, ...]) -> Screen:
         levels += [(place(level.when), RANK[level.severity]) for level in watch.trigger.levels]
         clear = place(watch.trigger.clear_when)
         of_watches.append((watch.slot, first, len(levels), clear, watch.trigger.cooldown, watch.freezes))
+    watched = len(codes)
     steps = [(step.from_days, place(step.when)) for step in document.collections.steps]
     limits, grades = document.limits, document.grades
     rules = (
@@ -118,8 +172,20 @@ def screen(document: Document, watches: tuple[Watch, ...]) -> Screen:
         levels=np.array(levels, LEVEL),
         collections=np.array(steps, COLLECTION),
         rules=np.array([rules], RULES),
-        results=len(codes),
+        answers=_answers(expressions, watched),
         depth=depth,
+    )
+
+
+def _answers(expressions: Sequence[Condition | Formula], watched: int) -> Answers:
+    """Of all expressions in the order of their results; the first `watched` are the triggers'."""
+    others = expressions[watched:]
+    return Answers(
+        first=watched,
+        keys=tuple(expression.key for expression in others),
+        formulas=tuple(i for i, expression in enumerate(others) if isinstance(expression, Formula)),
+        by_grade=frozenset(expression.key for expression in others if "grade" in expression.names),
+        watched_by_grade=any("grade" in expression.names for expression in expressions[:watched]),
     )
 
 
@@ -129,20 +195,23 @@ def may_decide(
     standing: NDArray[np.void],
     time: NDArray[np.int64],
     probability: NDArray[np.float64],
-) -> NDArray[np.bool_]:
-    """Bool[p]: False where a row f8[p, WIDTH] of a user with STANDING[p], at `time` (s), certainly decides nothing.
+    anyway: NDArray[np.bool_],
+) -> Screened:
+    """Leave out the rows f8[p, WIDTH] of users with STANDING[p], at `time` (s), that certainly decide nothing.
 
-    The standing and score columns are filled; `probability` is the row's default probability. Kinds of events that are
-    answered at any rate are the caller's. Raises ValueError where the lengths differ.
+    The standing and score columns are filled; `probability` is the row's default probability. Rows marked `anyway` go
+    through: kinds of events that are answered at any rate are the caller's. Raises ValueError where the lengths differ.
     """
-    if not (features.shape == (len(time), WIDTH) and len(standing) == len(probability) == len(time)):
-        raise ValueError("features, standing, time and probability must be of the same rows")
+    if not (features.shape == (len(time), WIDTH) and len(standing) == len(probability) == len(anyway) == len(time)):
+        raise ValueError("features, standing, time, probability and anyway must be of the same rows")
     found = np.empty(len(time), np.uint8)
+    kept, counts = np.empty((len(time), ready.answers.total)), np.zeros(2, np.int64)
     _screen(
         features,
         standing,
         time,
         probability,
+        anyway.view(np.uint8),
         ready.code,
         ready.watches,
         ready.levels,
@@ -150,10 +219,13 @@ def may_decide(
         ready.rules,
         np.zeros((ready.depth, ROWS)),
         np.empty((ready.depth, ROWS), np.uint8),
-        np.empty((ready.results, ROWS)),
+        np.empty((ready.answers.total, ROWS)),
         found,
+        kept,
+        counts,
     )
-    return found.view(np.bool_)
+    through, in_doubt = counts.tolist()
+    return Screened(found.view(np.bool_), ready.answers, None if in_doubt else kept[:through])
 
 
 @compiled
@@ -162,6 +234,7 @@ def _screen(
     standing: Annotated[Any, Rows(STANDING)],
     time: Annotated[Any, Rows(np.int64)],
     probability: Annotated[Any, Rows(np.float64)],
+    anyway: Annotated[Any, Rows(np.uint8)],
     code: Annotated[Any, Rows(STEP)],
     watches: Annotated[Any, Rows(WATCH)],
     levels: Annotated[Any, Rows(LEVEL)],
@@ -171,15 +244,23 @@ def _screen(
     bad: Annotated[Any, Rows(np.uint8, 2)],
     results: Annotated[Any, Rows(np.float64, 2)],
     found: Annotated[Any, Rows(np.uint8)],
+    kept: Annotated[Any, Rows(np.float64, 2)],
+    counts: Annotated[Any, Rows(np.int64)],
 ) -> None:
-    """Fill `found`; `stack`, `bad` and `results` are scratch."""
+    """Fill `found`, and `kept` for the rows found; `stack`, `bad` and `results` are scratch.
+
+    `counts` get how many rows were found, and of how many something could not be evaluated.
+    """
+    through = in_doubt = 0
     for start in range(0, len(found), ROWS):
         rows = min(ROWS, len(found) - start)
         run(code, features, start, rows, stack, bad, results, found)
         for k in range(rows):
             i, user, now, rule = start + k, standing[start + k], time[start + k], rules[0]
+            in_doubt += found[i]
             found[i] = (
                 found[i] != 0
+                or anyway[i] != 0
                 or user.warning_severity[rule.review_slot] > 0
                 or abs(probability[i] - user.published_probability) >= rule.score_step
                 or _regraded(user, now, rule, results, k)
@@ -187,6 +268,11 @@ def _screen(
                 or _collected(features, i, user, collections, results, k)
                 or _limited(features, i, user, now, rule, results, k)
             )
+            if found[i] != 0:
+                for j in range(len(results)):
+                    kept[through, j] = results[j, k]
+                through += 1
+    counts[0], counts[1] = through, in_doubt
 
 
 @part

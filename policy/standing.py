@@ -5,12 +5,14 @@ decision never needs the kernel again.
 """
 
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURES, INDEX
+from features.reading import FEATURE_ROW, named
 from features.record import DAY, RECORD, STANDING_FIELDS
+from messages.compiled import Rows, compiled, part, signed
 
 #: The policy's part of RECORD, in the order in which it lies there.
 STANDING = np.dtype([(name, RECORD[name]) for name in RECORD.names or () if name in STANDING_FIELDS], align=True)
@@ -37,7 +39,6 @@ _OPAQUE = np.dtype((np.void, STANDING.itemsize))
 
 _RUNS = _runs()
 OPEN, FROZEN, CLOSED = 0, 1, 2  # of the field `frozen`
-_COLUMNS = [feature.name for feature in FEATURES if feature.owner == "standing"]
 _NEVER_DAYS = 3_650.0
 _LARGEST_RATIO = 1_000.0
 
@@ -77,33 +78,41 @@ def complete(features: NDArray[np.float64], standing: NDArray[np.void], time: ND
     """Fill the standing columns of f8[m, WIDTH] in place, for STANDING[m] at `time` i8[m] (seconds).
 
     While frozen, use of credit counts against the limit from before: a freeze must not look like worse use of credit.
+    Raises ValueError where the lengths differ.
     """
-    owed = features[:, INDEX["owed"]]
-    income = features[:, INDEX["income_estimate"]]
-    frozen, changed = standing["frozen"], standing["limit_changed"].astype(np.int64)
-    limit = standing["limit"].astype(np.float64)
-    used_of = np.where(frozen == FROZEN, standing["limit_before_freeze"].astype(np.float64), limit)
-    without = used_of <= 0
-    utilisation = np.where(without, (owed > 0).astype(np.float64), owed / np.where(without, 1.0, used_of))
-    known = standing["limit_version"] > 0
-    days = np.clip((time - changed) / DAY, 0.0, _NEVER_DAYS)
-    to_income = np.where(income > 0, limit / np.where(income > 0, income, 1.0), 0.0)
-    columns = {
-        "limit": limit,
-        "limit_known": known,
-        "starting_limit": standing["starting_limit"],
-        "utilisation": utilisation,
-        "available_limit": np.where(frozen == OPEN, np.maximum(limit - owed, 0.0), 0.0),
-        "over_limit_ratio": np.where(known & ~without, np.maximum(utilisation - 1.0, 0.0), 0.0),
+    if not len(features) == len(standing) == len(time):
+        raise ValueError("features, standing and time must be of the same rows")
+    _complete(named(features), standing, time)
+
+
+@compiled
+def _complete(
+    rows: Annotated[Any, Rows(FEATURE_ROW)],
+    standing: Annotated[Any, Rows(STANDING)],
+    time: Annotated[Any, Rows(np.int64)],
+) -> None:
+    for i in range(len(rows)):
+        f, user = rows[i], standing[i]
+        limit, owed = float(user.limit), f.owed
+        used_of = float(user.limit_before_freeze) if user.frozen == FROZEN else limit
+        known, changed = user.limit_version > 0, signed(user.limit_changed)
+        f.limit = limit
+        f.limit_known = 1.0 if known else 0.0
+        f.starting_limit = float(user.starting_limit)
+        f.utilisation = owed / used_of if used_of > 0.0 else (1.0 if owed > 0.0 else 0.0)
+        f.available_limit = _positive(limit - owed) if user.frozen == OPEN else 0.0
+        f.over_limit_ratio = _positive(f.utilisation - 1.0) if known and used_of > 0.0 else 0.0
         # What is owed has this event's purchase in it already.
-        "limit_headroom_for_event": limit - owed,
-        "grade": standing["grade"],
-        "frozen": frozen != OPEN,
-        "days_since_limit_change": np.where(changed > 0, days, _NEVER_DAYS),
-        "limit_to_income": np.minimum(to_income, _LARGEST_RATIO),
-    }
-    block = np.empty((len(_COLUMNS), len(features)))
-    for values, name in zip(block, _COLUMNS, strict=True):
-        values[:] = columns[name]
-    # They lie side by side: written together, each row is fetched from memory once.
-    features[:, INDEX[_COLUMNS[0]] : INDEX[_COLUMNS[-1]] + 1] = block.T
+        f.limit_headroom_for_event = limit - owed
+        f.grade = float(user.grade)
+        f.frozen = 1.0 if user.frozen != OPEN else 0.0
+        days = _positive((time[i] - changed) / DAY) if changed > 0 else _NEVER_DAYS
+        f.days_since_limit_change = _NEVER_DAYS if days > _NEVER_DAYS else days
+        to_income = limit / f.income_estimate if f.income_estimate > 0.0 else 0.0
+        f.limit_to_income = _LARGEST_RATIO if to_income > _LARGEST_RATIO else to_income
+
+
+@part
+def _positive(x: float) -> float:
+    """0 where it is less; what is no number stays none."""
+    return 0.0 if x < 0.0 else x

@@ -4,14 +4,14 @@ The columns (`assess`) decide; `announce` writes what was decided for one row.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from messages.encoding import decision_id
 from messages.outputs import SEVERITIES
-from policy.columns import Bad, Columns, either
+from policy.columns import Columns
 from policy.document import RANK, Document, Review, Trigger, Words
 from policy.guardrails import Remaining
 from policy.reasons import Draft as Reason
@@ -54,6 +54,24 @@ class Watch:
         return self.notice.slot
 
 
+class Table(NamedTuple):
+    """The numbers of all triggers, a line each; `freezes` and `cuts` by severity."""
+
+    line: NDArray[np.intp]  # [triggers, 1]: 0, 1, ...
+    slot: NDArray[np.intp]
+    cooldown: NDArray[np.int64]  # [triggers, 1], s
+    freezes: NDArray[np.bool_]  # [triggers, 5]
+    cuts: NDArray[np.bool_]  # [triggers, 5]
+
+
+class Found(NamedTuple):
+    """What the conditions of all triggers, a line each, came to in p rows."""
+
+    severity: NDArray[np.uint8]  # that holds for certain; 0: none
+    over: NDArray[np.bool_]  # `clear_when` holds for certain, or there is none
+    bad: NDArray[np.bool_] | None = None  # something could not be evaluated; None: nowhere
+
+
 @dataclass(frozen=True, slots=True)
 class Moves:
     """What a round's rows do to warnings; every member has p rows, the matrices one line per trigger, review last."""
@@ -65,27 +83,6 @@ class Moves:
     freeze: NDArray[np.bool_]  # a warning open after the row freezes the limit
     cut: NDArray[np.bool_]  # a warning raised or escalated in the row cuts it
     failed: NDArray[np.bool_]  # something could not be evaluated
-
-    @staticmethod
-    def none(lines: int, rows: int) -> "Moves":
-        """Nothing moves, nothing is open."""
-        of_lines, of_rows = (lines, rows), rows
-        return Moves(
-            np.zeros(of_lines, np.uint8),
-            np.zeros(of_lines, np.uint8),
-            np.zeros(of_rows, np.bool_),
-            np.zeros(of_rows, np.uint8),
-            np.zeros(of_rows, np.bool_),
-            np.zeros(of_rows, np.bool_),
-            np.zeros(of_rows, np.bool_),
-        )
-
-    def enter(self, line: int, at: NDArray[np.intp], move: NDArray[np.uint8], severity: NDArray[np.uint8]) -> None:
-        """Note what one trigger does in the rows `at`."""
-        self.move[line, at] = move
-        self.severity[line, at] = severity
-        self.moves[at] |= move > 0
-        self.worst[at] = np.maximum(self.worst[at], severity)
 
 
 def watches(document: Document) -> tuple[Watch, ...]:
@@ -122,99 +119,118 @@ def _by_rank(trigger: Trigger, step: Literal["freeze", "cut"]) -> NDArray[np.boo
     return table
 
 
+def table(ready: tuple[Watch, ...]) -> Table:
+    """The numbers of the triggers that are ready."""
+    return Table(
+        np.arange(len(ready))[:, None],
+        np.array([watch.slot for watch in ready], np.intp),
+        np.array([watch.trigger.cooldown for watch in ready], np.int64)[:, None],
+        np.array([watch.freezes for watch in ready], np.bool_).reshape(-1, _RANKS),
+        np.array([watch.cuts for watch in ready], np.bool_).reshape(-1, _RANKS),
+    )
+
+
+def evaluate(ready: tuple[Watch, ...], columns: Columns) -> Found:
+    """Work the conditions out, for p rows."""
+    of_all = (len(ready), len(columns))
+    severity, over, bad = np.zeros(of_all, np.uint8), np.ones(of_all, np.bool_), np.zeros(of_all, np.bool_)
+    for line, watch in enumerate(ready):
+        for level in watch.trigger.levels:
+            truth = level.when(columns)
+            severity[line, truth.true] = RANK[level.severity]
+            bad[line] |= truth.doubt()
+        if watch.trigger.clear_when is not None:
+            truth = watch.trigger.clear_when(columns)
+            over[line] = truth.true
+            bad[line] |= truth.doubt()
+    return Found(severity, over, bad)
+
+
 def assess(
     ready: tuple[Watch, ...],
+    table: Table,
     review: Review,
-    columns: Columns,
+    found: Found,
     standing: NDArray[np.void],
     time: NDArray[np.int64],
     rails: Remaining,
     failures: Failures,
 ) -> Moves:
     """Judge p rows; appends to `failures` which triggers could not be evaluated, where."""
-    moves = Moves.none(len(ready) + 1, len(columns))
-    raised = np.zeros(len(columns), np.int64)  # of those that the guard rail bounds
-    severity = np.ascontiguousarray(standing["warning_severity"])
-    is_open = np.bitwise_or.reduce(severity, axis=0)
-    for line, watch in enumerate(ready):
-        trigger, slot = watch.trigger, watch.slot
-        found, cleared, bad = _evaluate(trigger, columns)
-        if bad is not None:
-            failures.append((trigger.name, bad))
-        if found is None and not is_open[slot]:
-            continue
-        # Of most triggers few rows are concerned: what is left to do is done for these alone.
-        at = np.flatnonzero(severity[:, slot] if found is None else found | severity[:, slot])
-        found_here = np.zeros(len(at), np.uint8) if found is None else found[at]
-        over = found_here == 0
-        if cleared is not None:
-            over &= cleared[at]
-        if bad is not None:
-            over &= ~bad[at]
-        over &= _waited(trigger.cooldown, slot, standing, time, at)
-        left = rails.warnings(at) - raised[at]
-        move, after = _move(found_here, over, severity[at, slot], left > 0)
-        raised[at] += (move == RAISED) & (after < _CRITICAL)
-        moves.enter(line, at, move, after)
-        moves.freeze[at] |= watch.freezes[after]
-        moves.cut[at] |= watch.cuts[after] & ((move == RAISED) | (move == ESCALATED))
+    failed = np.zeros(len(time), np.bool_)
+    if found.bad is not None:
+        concerned = np.flatnonzero(found.bad.any(axis=1)).tolist()
+        failures += [(ready[line].trigger.name, found.bad[line]) for line in concerned]
     for _, bad in failures:
-        moves.failed[bad] = True
-    _assess_review(review, severity, standing, time, moves)
-    return moves
+        failed |= bad
+    severities, since = standing["warning_severity"].T, standing["warning_since"].T
+    before, moves, after = severities[table.slot], *_moves(table, found, severities, since, time, rails)
+    review_move, review_after = _review(review, failed, severities[review.id - 1], since[review.id - 1], time)
+    move, severity = np.vstack([moves, review_move]), np.vstack([after, review_after])
+    return Moves(
+        move=move,
+        severity=severity,
+        moves=_any_line(move),
+        worst=np.maximum.reduce(severity),
+        freeze=_any_line(table.freezes[table.line, after]),
+        cut=_any_line(table.cuts[table.line, after] & (after > before)),
+        failed=failed,
+    )
 
 
-def _assess_review(
-    review: Review, severity: NDArray[np.uint8], standing: NDArray[np.void], time: NDArray[np.int64], moves: Moves
-) -> None:
-    slot = review.id - 1
-    at = np.flatnonzero(moves.failed | (severity[:, slot] > 0))
-    if not len(at):
-        return
-    failed = moves.failed[at]
-    over = ~failed & _waited(review.cooldown, slot, standing, time, at)
-    found = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
+def _any_line(of_lines: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether any line is not 0: bool[p] of [lines, p]."""
+    return np.asarray(np.logical_or.reduce(of_lines))
+
+
+def _moves(
+    table: Table,
+    found: Found,
+    severities: NDArray[np.uint8],
+    since: NDArray[np.uint32],
+    time: NDArray[np.int64],
+    rails: Remaining,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What all triggers do, and their severity after it: u1[triggers, p] each."""
+    before, severity, over = severities[table.slot], found.severity, found.over & (found.severity == 0)
+    if found.bad is not None:
+        over &= ~found.bad
+    over &= time - since[table.slot].astype(np.int64) >= table.cooldown
+    # The guard rail leaves the first so many of a row's lines, and never bounds critical ones.
+    bounded = (before == 0) & (severity > 0) & (severity < _CRITICAL)
+    earlier = np.cumsum(bounded, axis=0) - bounded
+    may_raise = earlier < rails.warnings(np.arange(len(time)))
+    return _move(severity, over, before, may_raise)
+
+
+def _review(
+    review: Review,
+    failed: NDArray[np.bool_],
+    before: NDArray[np.uint8],
+    since: NDArray[np.uint32],
+    time: NDArray[np.int64],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The same of the reserved review: u1[p] each."""
+    if not failed.any() and not before.any():
+        nothing = np.zeros(len(time), np.uint8)
+        return nothing, nothing
+    over = ~failed & (time - since.astype(np.int64) >= review.cooldown)
+    severity = np.where(failed, RANK[review.severity], 0).astype(np.uint8)
     # What is left of the guard rail is not asked here: a failure must always be seen.
-    moves.enter(-1, at, *_move(found, over, severity[at, slot], np.ones(len(at), np.bool_)))
-
-
-def _evaluate(trigger: Trigger, columns: Columns) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_] | None, Bad]:
-    """Severity that holds for sure (None: nowhere one), where `clear_when` does (None: not asked), and errors."""
-    found: NDArray[np.uint8] | None = None
-    bad: Bad = None
-    for level in trigger.levels:
-        truth = level.when(columns)
-        bad = either(bad, truth.bad)
-        if np.count_nonzero(truth.true):
-            found = np.zeros(len(columns), np.uint8) if found is None else found
-            found[truth.true] = RANK[level.severity]
-    if trigger.clear_when is None:
-        return found, None, bad
-    truth = trigger.clear_when(columns)
-    return found, truth.true, either(bad, truth.bad)
-
-
-def _waited(
-    cooldown: int, slot: int, standing: NDArray[np.void], time: NDArray[np.int64], at: NDArray[np.intp]
-) -> NDArray[np.bool_]:
-    """Where the warning has been open for long enough to be cleared."""
-    return np.asarray(time[at] - standing["warning_since"][at, slot].astype(np.int64) >= cooldown)
+    return _move(severity, over, before, np.ones(len(time), np.bool_))
 
 
 def _move(
     found: NDArray[np.uint8], may_close: NDArray[np.bool_], before: NDArray[np.uint8], may_raise: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What one trigger does in some rows, and its severity after them; the guard rail never bounds critical ones."""
+    """What is done to warnings, and their severity after it; the guard rail never bounds critical ones."""
     is_open = before > 0
     raised = ~is_open & (found > 0) & (may_raise | (found >= _CRITICAL))
     escalated = is_open & (found > before)
     cleared = is_open & may_close
     severity = np.where(raised | escalated, found, np.where(cleared, 0, before)).astype(np.uint8)
-    move = np.zeros(len(found), np.uint8)
-    move[raised] = RAISED
-    move[escalated] = ESCALATED
-    move[cleared] = CLEARED
-    return move, severity
+    # At most one of the three is true.
+    return raised * np.uint8(RAISED) + escalated * np.uint8(ESCALATED) + cleared * np.uint8(CLEARED), severity
 
 
 def reasons(watch: Watch, status: int, rank: int, row: Row) -> list[Reason]:

@@ -1,10 +1,13 @@
 """How unusual an event's spending is for its user: a fixed combination of deviations from the user's own history."""
 
+import math
+from typing import Annotated, Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import INDEX
-from scoring.columns import transposed
+from features.catalogue import INDEX, WIDTH
+from messages.compiled import Rows, compiled, part
 
 #: Log-odds of an event that deviates in nothing, and what each unit of a (clipped, one-sided) deviation adds.
 BASE_LOG_ODDS = -3.0
@@ -23,28 +26,56 @@ _RATIOS: tuple[tuple[str, float, float, float], ...] = (
     ("count_velocity_1h", 1.4, 2.0, 0.5),
     ("spend_velocity_24h", 1.1, 2.5, 0.6),
 )
-_NAMES = (*(line[0] for line in (*_WEIGHTS, *_RATIOS)), "purchases_total", "event_is_purchase")
 #: Purchases after which the own history counts as much as not knowing.
 HALF_KNOWN = 5.0
 
+_DEVIATION = np.dtype(
+    [("column", "i4"), ("is_ratio", "i4"), ("start", "f8"), ("most", "f8"), ("weight", "f8")], align=True
+)
+_DEVIATIONS = np.array(
+    [(INDEX[name], is_ratio, *rest) for is_ratio, lines in enumerate((_WEIGHTS, _RATIOS)) for name, *rest in lines],
+    _DEVIATION,
+)
+_PURCHASES, _IS_PURCHASE = INDEX["purchases_total"], INDEX["event_is_purchase"]
+
 
 def spending_anomaly(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Anomaly f8[m] in 0 to 1 of feature rows f8[m, features.catalogue.WIDTH].
+    """Anomaly f8[m] in 0 to 1 of feature rows f8[m, features.catalogue.WIDTH], which are contiguous.
 
     A user without history gets 0.5: unknown is not usual. With n purchases the deviations count n / (n + 5), the
-    unknown the rest. Rows that are no purchase are judged by what their user's windows show.
+    unknown the rest. Rows that are no purchase are judged by what their user's windows show. Raises ValueError for rows
+    of another width.
     """
-    columns = dict(zip(_NAMES, transposed(features, [INDEX[name] for name in _NAMES]), strict=True))
-    log_odds = np.full(len(features), BASE_LOG_ODDS)
-    for name, start, most, weight in _WEIGHTS:
-        log_odds += weight * _clipped(columns[name] - start, most)
-    for name, start, most, weight in _RATIOS:
-        log_odds += weight * _clipped(np.log(np.maximum(columns[name], 1e-6)) - start, most)
-    # The purchase judged does not count as its own history.
-    known = np.maximum(columns["purchases_total"] - columns["event_is_purchase"], 0.0)
-    log_odds *= known / (known + HALF_KNOWN)
-    return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
+    if features.shape[1] != WIDTH:
+        raise ValueError(f"expected rows of {WIDTH} features, got {features.shape[1]}")
+    found = np.empty(len(features))
+    _anomaly(features, _DEVIATIONS, found)
+    return found
 
 
-def _clipped(deviation: NDArray[np.float64], most: float) -> NDArray[np.float64]:
-    return np.minimum(np.maximum(deviation, 0.0), most)
+@compiled
+def _anomaly(
+    features: Annotated[Any, Rows(np.float64, 2)],
+    deviations: Annotated[Any, Rows(_DEVIATION)],
+    found: Annotated[Any, Rows(np.float64)],
+) -> None:
+    for i in range(len(found)):
+        log_odds = BASE_LOG_ODDS
+        for k in range(len(deviations)):
+            one = deviations[k]
+            x = features[i, one.column]
+            if one.is_ratio != 0:
+                x = math.log(1e-6 if x < 1e-6 else x)
+            log_odds += one.weight * _clipped(x - one.start, one.most)
+        # The purchase judged does not count as its own history.
+        known = features[i, _PURCHASES] - features[i, _IS_PURCHASE]
+        known = 0.0 if known < 0.0 else known
+        found[i] = 1.0 / (1.0 + math.exp(-(log_odds * (known / (known + HALF_KNOWN)))))
+
+
+@part
+def _clipped(deviation: float, most: float) -> float:
+    """Between 0 and `most`; no number where it is none."""
+    if deviation > most:
+        return most
+    return 0.0 if deviation < 0.0 else deviation

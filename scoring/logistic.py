@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import INDEX
-from scoring.columns import transposed
 from scoring.inputs import INPUTS, LEARNED, POSITIONS, SCHEMA_HASH
-from scoring.scorecard import Scorecard, log_odds, sigmoid
+from scoring.points import REGRESSOR, combine
+from scoring.scorecard import Scorecard, inputs_of, log_odds, sigmoid
 
 #: What the pipeline sees, in this order: the scorecard's log-odds, then the learned features, clipped.
 REGRESSORS: tuple[str, ...] = ("scorecard", *LEARNED)
-
-_COLUMNS = [INDEX[name] for name in INPUTS]
 
 
 class OtherSchema(ValueError):
@@ -52,11 +50,10 @@ class Logistic:
 
     def probability(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
-        total = np.zeros(len(features))
-        # Regressor by regressor: a matrix product adds in an order that depends on the number of rows.
-        for part in self._parts(transposed(features, _COLUMNS).T):
-            total += part
-        return sigmoid(total + self.intercept)
+        inputs = inputs_of(features)
+        found = log_odds(inputs)
+        combine(inputs, _made_ready(self.mean, self.scale, self.weight), np.array([self.intercept]), found)
+        return sigmoid(found)
 
     def weigh(self, features: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Names of k features, and what each adds to the log-odds of rows f8[m, WIDTH], as in `contributions`."""
@@ -66,7 +63,7 @@ class Logistic:
         slope = self.weight[0] / self.scale[0] if self.scale[0] else 0.0
         for name, column in zip(lines, points.T, strict=True):
             weights[:, names.index(name)] += slope * column
-        for name, part in zip(REGRESSORS[1:], self._parts(transposed(features, _COLUMNS).T)[1:], strict=True):
+        for name, part in zip(REGRESSORS[1:], self._parts(inputs_of(features))[1:], strict=True):
             weights[:, names.index(name)] += part
         return names, weights
 
@@ -103,3 +100,10 @@ class Logistic:
             weight * ((column - mean) / scale) if scale else np.zeros(len(inputs))
             for column, mean, scale, weight in zip(regressors(inputs), self.mean, self.scale, self.weight, strict=True)
         ]
+
+
+@lru_cache(maxsize=8)
+def _made_ready(mean: tuple[float, ...], scale: tuple[float, ...], weight: tuple[float, ...]) -> NDArray[np.void]:
+    """REGRESSOR[len(REGRESSORS)]."""
+    places = [(-1, 0.0, 0.0), *((POSITIONS[name], low, high) for name, (low, high) in LEARNED.items())]
+    return np.array([(*place, *rest) for place, *rest in zip(places, mean, scale, weight, strict=True)], REGRESSOR)

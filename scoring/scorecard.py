@@ -10,91 +10,31 @@ shaped it:
   cut does not make the client look worse, and the next cut likelier.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX
-from scoring.columns import transposed
 from scoring.inputs import INPUTS, POSITIONS, SCHEMA_HASH
+from scoring.points import INPUT_ROW, KNOT, LINE, Unless, Value, log_odds_of, points_of, probability_of
 
 #: Log-odds of an established account without any other point: a chance of 4.7 %.
 BASE_LOG_ODDS = -3.0
-#: The limit, in minor units of the book's currency, that neither adds nor takes points (30,000 of a yuan book).
-REFERENCE_LIMIT = 3_000_000.0
-
-Column = Callable[[str], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Characteristic:
     """One line of the scorecard. Between the given (value, points) the points are linear, beyond them constant.
 
-    `feature` is what a reason names; `value` computes the value judged, from columns by name; where `unless` is true of
-    the columns the line is worth nothing.
+    `feature` is what a reason names; `value` says what is judged; where `unless` is true the line is worth nothing.
     """
 
     feature: str
     points: tuple[tuple[float, float], ...]
     why: str
-    value: Callable[[Column], NDArray[np.float64]] | None = None
-    unless: Callable[[Column], NDArray[np.bool_]] | None = None
-
-    @cached_property
-    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The values of `points`, and the points at them."""
-        values, points = np.array(self.points, np.float64).T.copy()
-        return values, points
-
-    def log_odds(self, column: Column) -> NDArray[np.float64]:
-        """Points of each row."""
-        value = column(self.feature) if self.value is None else self.value(column)
-        points = np.interp(value, *self.arrays)
-        if self.unless is not None:
-            points[self.unless(column)] = 0.0
-        return points
-
-
-def _limit(column: Column) -> NDArray[np.float64]:
-    return np.maximum(column("limit"), column("starting_limit"))
-
-
-def _utilisation(column: Column) -> NDArray[np.float64]:
-    limit, owed = _limit(column), column("owed")
-    # Without a limit whatever is owed counts as all of it.
-    return np.where(limit > 0, owed / np.maximum(limit, 1.0), (owed > 0) * 1.0)
-
-
-def _limit_log(column: Column) -> NDArray[np.float64]:
-    return np.log(np.maximum(_limit(column), 1.0) / REFERENCE_LIMIT)
-
-
-def _repaid_share(column: Column) -> NDArray[np.float64]:
-    return column("repaid_90d") / np.maximum(_limit(column), 1.0)
-
-
-def _silent_days(column: Column) -> NDArray[np.float64]:
-    return np.minimum(column("days_past_due"), column("days_since_repayment"))
-
-
-def _fund_trouble(column: Column) -> NDArray[np.float64]:
-    status = column("fund_status")
-    return np.where((status == 1) | (status == 2) | (status == 4), 1.0, 0.0)
-
-
-def _market_log(column: Column) -> NDArray[np.float64]:
-    return np.log(np.maximum(column("market_index"), 1e-3))
-
-
-def _unjudged(column: Column) -> NDArray[np.bool_]:
-    return np.equal(column("judged_bills"), 0)
-
-
-def _no_limit(column: Column) -> NDArray[np.bool_]:
-    return np.less_equal(_limit(column), 0)
+    value: Value = Value.OWN
+    unless: Unless = Unless.NEVER
 
 
 CHARACTERISTICS: tuple[Characteristic, ...] = (
@@ -107,13 +47,13 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
         "last_bill_late_days",
         ((-3, -0.1), (0, 0.1), (3, 0.4), (10, 0.7)),
         "Paying on the last day, or some days late, shows that money is getting tight.",
-        unless=_unjudged,
+        unless=Unless.UNJUDGED,
     ),
     Characteristic(
         "days_past_due",
         ((0, 0), (30, 0.2), (60, 0.8), (90, 2.0)),
         "Days past due, as far as nothing came in meanwhile: who is silent for two months rarely comes back.",
-        value=_silent_days,
+        value=Value.SILENT_DAYS,
     ),
     Characteristic(
         "judged_bills",
@@ -124,8 +64,8 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
         "repaid_90d",
         ((0, 0.4), (0.02, 0.2), (0.1, 0), (0.5, -0.4)),
         "What was repaid in 90 days as a share of the limit: large repayments prove the ability to pay.",
-        value=_repaid_share,
-        unless=lambda column: _unjudged(column) | _no_limit(column),
+        value=Value.REPAID_SHARE,
+        unless=Unless.UNJUDGED | Unless.NO_LIMIT,
     ),
     Characteristic(
         "days_since_purchase",
@@ -146,14 +86,14 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
         "utilisation",
         ((0.3, 0), (0.9, 0.2), (1, 0.4), (1.2, 0.7)),
         "Who uses the whole limit has no reserve left.",
-        value=_utilisation,
+        value=Value.UTILISATION,
     ),
     Characteristic(
         "limit",
         ((-2, 0.6), (2, -0.6)),
         "A high limit was granted on what the lender knew of income and record: 0.3 less per factor of e.",
-        value=_limit_log,
-        unless=_no_limit,
+        value=Value.LIMIT_LOG,
+        unless=Unless.NO_LIMIT,
     ),
     Characteristic("limit_known", ((0, 0.3), (1, 0)), "An account without a known limit was judged by nobody."),
     Characteristic(
@@ -165,7 +105,7 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
         "fund_status",
         ((0, 0), (1, 0.4)),
         "Provident fund interrupted, withdrawn or closed: the job, and with it the income, may be gone.",
-        value=_fund_trouble,
+        value=Value.FUND_TROUBLE,
     ),
     Characteristic(
         "cash_like_share_90d",
@@ -178,23 +118,16 @@ CHARACTERISTICS: tuple[Characteristic, ...] = (
         "market_index",
         ((-0.4, -0.2), (0, 0), (0.7, 0.5)),
         "Unemployment and delinquency above their long-run level raise everybody's risk.",
-        value=_market_log,
+        value=Value.MARKET_LOG,
     ),
 )
 
 
 def log_odds(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-odds f8[m] of rows f8[m, len(INPUTS)] in the order of `scoring.inputs.INPUTS`."""
-    total = np.full(len(inputs), BASE_LOG_ODDS)
-    for part in _parts(inputs):
-        total += part
-    return total
-
-
-def _parts(inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    # Contiguous columns: numpy then runs one and the same loop whatever the number of rows.
-    columns = np.ascontiguousarray(inputs.T)
-    return [line.log_odds(lambda name: columns[POSITIONS[name]]) for line in CHARACTERISTICS]
+    matrix, found = np.ascontiguousarray(inputs, np.float64), np.empty(len(inputs))
+    log_odds_of(matrix, _named(matrix), _LINES, _KNOTS, _BASE, found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +142,13 @@ class Scorecard:
 
     def probability(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities f8[m] of feature rows f8[m, WIDTH]."""
-        return sigmoid(log_odds(transposed(features, _COLUMNS).T))
+        return sigmoid(log_odds(inputs_of(features)))
 
     def weigh(self, features: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Names of the characteristics' features, and their points f8[m, k] for feature rows f8[m, WIDTH]."""
-        return _FEATURES, np.stack(_parts(transposed(features, _COLUMNS).T), axis=1)
+        matrix, points = inputs_of(features), np.empty((len(features), len(_LINES)))
+        points_of(matrix, _named(matrix), _LINES, _KNOTS, points)
+        return _FEATURES, points
 
     def contributions(self, row: NDArray[np.float64]) -> list[tuple[str, float]]:
         """What each characteristic adds to the log-odds of one row f8[WIDTH], riskiest first, without zeros."""
@@ -222,10 +157,35 @@ class Scorecard:
         return sorted(named, key=lambda pair: -pair[1])
 
 
+def inputs_of(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inputs f8[m, len(INPUTS)] of feature rows f8[m, WIDTH]."""
+    return features.take(_COLUMNS, axis=1)
+
+
 def sigmoid(log_odds_: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 / (1 + exp(-x)), with x within -30 to 30 so that the result is strictly between 0 and 1."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds_, -30.0, 30.0))))
+    probability = np.empty(len(log_odds_))
+    probability_of(log_odds_, probability)
+    return probability
 
 
-_COLUMNS = [INDEX[name] for name in INPUTS]
+def _named(matrix: NDArray[np.float64]) -> NDArray[np.void]:
+    """The matrix f8[m, len(INPUTS)] seen as INPUT_ROW[m], without a copy."""
+    return matrix.view(INPUT_ROW)[:, 0]
+
+
+def _made_ready() -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """LINE[n] and KNOT[all of them]."""
+    lines, knots = list[tuple[int, ...]](), list[tuple[float, float]]()
+    for line in CHARACTERISTICS:
+        first = len(knots)
+        knots += line.points
+        column = POSITIONS[line.feature] if line.value is Value.OWN else -1
+        lines.append((column, int(line.value), int(line.unless), first, len(knots)))
+    return np.array(lines, LINE), np.array(knots, KNOT)
+
+
+_LINES, _KNOTS = _made_ready()
+_BASE = np.array([BASE_LOG_ODDS])
+_COLUMNS = np.array([INDEX[name] for name in INPUTS])
 _FEATURES = tuple(line.feature for line in CHARACTERISTICS)

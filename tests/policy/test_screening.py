@@ -12,9 +12,11 @@ from features.kernel import Advanced
 from features.record import DAY, RECORD
 from messages.columns import EVENT, Events, Source
 from messages.vocabulary import Kind
+from policy import triggers
+from policy.columns import Columns
 from policy.judge import judge
 from policy.policy import Policy, default_text, load, load_default
-from policy.screening import may_decide
+from policy.screening import Answers, Screened, may_decide
 from policy.standing import STANDING, gather
 from tests.policy.rows import DEFAULTS, START, Told
 
@@ -23,8 +25,8 @@ KINDS = [Kind.PURCHASE, Kind.REPAYMENT, Kind.BROWSE, Kind.TICK, Kind.LIMIT_REQUE
 CHANCES = [0.5, 0.25, 0.15, 0.06, 0.02, 0.02]
 
 
-def _batch(seed: int) -> tuple[NDArray[np.void], Advanced, Events, list[str]]:
-    """Users with any standing, and rows with any features, some of them no numbers."""
+def _batch(seed: int, *, sound: bool) -> tuple[NDArray[np.void], Advanced, Events, list[str]]:
+    """Users with any standing, and rows with any features, some of them no numbers unless all is `sound`."""
     rng = np.random.default_rng(seed)
     records = np.zeros(USERS, RECORD)
     now = START + 200 * DAY
@@ -50,6 +52,7 @@ def _batch(seed: int) -> tuple[NDArray[np.void], Advanced, Events, list[str]]:
     for name in ("consents_to_automation", "consents_to_increases"):
         features[:, INDEX[name]] = rng.choice([0.0, 1.0], ROWS, p=[0.2, 0.8])
     features[:, INDEX["events_total"]] = rng.choice([0.05, 0.1, 0.3, np.nan], ROWS, p=[0.6, 0.3, 0.09, 0.01])
+    features = np.nan_to_num(features) if sound else features
     kind = np.array(KINDS)[rng.choice(len(KINDS), ROWS, p=CHANCES)]
     columns = np.zeros(ROWS, EVENT)
     columns["kind"], columns["amount"] = kind, rng.integers(0, 50, ROWS) * 100_000
@@ -70,8 +73,8 @@ def _batch(seed: int) -> tuple[NDArray[np.void], Advanced, Events, list[str]]:
     return records, advanced, Events(columns, names, names, names, (Source("p", 0),), *numbers), names[:USERS]
 
 
-def _decided(policy: Policy, seed: int) -> tuple[Any, ...]:
-    records, advanced, events, users = _batch(seed)
+def _decided(policy: Policy, seed: int, *, sound: bool) -> tuple[Any, ...]:
+    records, advanced, events, users = _batch(seed, sound=sound)
     rows, whose = np.unique(advanced.row, return_inverse=True)
     standing = gather(records, rows)
     judged = judge(standing, whose, advanced, events, users, policy, Told())
@@ -90,11 +93,18 @@ def _guarded() -> Policy:
 
 @pytest.mark.parametrize("policy", [load_default(), _guarded()], ids=["default", "guarded"])
 @pytest.mark.parametrize("seed", range(12))
-def test_the_screen_changes_no_decision(policy: Policy, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    screened = _decided(policy, seed)
+@pytest.mark.parametrize("sound", [True, False], ids=["sound", "unsound"])
+def test_the_screen_changes_no_decision(
+    policy: Policy, seed: int, sound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screened = _decided(policy, seed, sound=sound)
     assert screened[0]
-    monkeypatch.setattr(judging, "may_decide", lambda _ready, features, *_: np.ones(len(features), np.bool_))
-    assert _decided(policy, seed) == screened
+    monkeypatch.setattr(judging, "may_decide", _let_all_through)
+    assert _decided(policy, seed, sound=sound) == screened
+
+
+def _let_all_through(_ready: Any, features: NDArray[np.float64], *_: Any) -> Screened:
+    return Screened(np.ones(len(features), np.bool_), Answers(0, (), (), frozenset(), watched_by_grade=False), None)
 
 
 def test_most_rows_of_a_quiet_book_are_screened_out() -> None:
@@ -105,14 +115,43 @@ def test_most_rows_of_a_quiet_book_are_screened_out() -> None:
     standing["grade"], standing["limit_version"], standing["limit"] = 1, 1, 1_000_000
     times = np.full(50, START)
     probability = np.zeros(50)
-    assert not may_decide(ready, features, standing, times, probability).any()
+    nobody = np.zeros(50, np.bool_)
+    assert not may_decide(ready, features, standing, times, probability, nobody).through.any()
     features[20, INDEX["utilisation"]] = np.nan
     probability[30] = 0.5
     standing["grade"][40] = 0
-    assert np.flatnonzero(may_decide(ready, features, standing, times, probability)).tolist() == [20, 30, 40]
+    screened = may_decide(ready, features, standing, times, probability, nobody)
+    assert np.flatnonzero(screened.through).tolist() == [20, 30, 40]
+
+
+def test_what_the_screen_tells_of_a_condition_is_what_the_condition_says() -> None:
+    policy = load_default()
+    _, advanced, _, _ = _batch(5, sound=True)
+    rows = len(advanced.row)
+    nothing, everybody = np.zeros(rows), np.ones(rows, np.bool_)
+    standing = np.zeros(rows, STANDING)
+    screened = may_decide(policy.screen, advanced.features, standing, advanced.time, nothing, everybody)
+    columns = Columns(advanced.features, INDEX)
+    found, own = screened.found(policy.screen), triggers.evaluate(policy.watches, columns)
+    assert found is not None
+    assert found.severity.tolist() == own.severity.tolist()
+    assert found.severity.any()
+    assert found.over.tolist() == own.over.tolist()
+    known, limits = screened.known(), policy.document.limits
+    assert known[limits.restore.when.key].true.tolist() == limits.restore.when(columns).true.tolist()  # type: ignore[union-attr]
+    assert known[limits.ability_to_pay.key].values.tobytes() == limits.ability_to_pay(columns).values.tobytes()  # type: ignore[union-attr]
+
+
+def test_nothing_is_told_where_something_could_not_be_evaluated() -> None:
+    ready, features = load_default().screen, np.tile(DEFAULTS, (3, 1))
+    features[1, INDEX["utilisation"]] = np.nan
+    standing, times = np.zeros(3, STANDING), np.full(3, START)
+    screened = may_decide(ready, features, standing, times, np.zeros(3), np.ones(3, np.bool_))
+    assert not screened.known()
+    assert screened.found(ready) is None
 
 
 def test_rows_that_do_not_belong_together_are_an_error() -> None:
     ready, features, standing = load_default().screen, np.tile(DEFAULTS, (2, 1)), np.zeros(2, STANDING)
     with pytest.raises(ValueError, match="of the same rows"):
-        may_decide(ready, features, standing, np.zeros(1, np.int64), np.zeros(2))
+        may_decide(ready, features, standing, np.zeros(1, np.int64), np.zeros(2), np.zeros(2, np.bool_))

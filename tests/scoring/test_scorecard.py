@@ -1,10 +1,13 @@
+import math
+
 import numpy as np
 import pytest
 
 from features.catalogue import FEATURES, INDEX, WIDTH
 from features.record import MODEL_INPUTS_MAX
 from scoring.inputs import INPUTS, JUDGED, LEARNED
-from scoring.scorecard import BASE_LOG_ODDS, CHARACTERISTICS, Scorecard
+from scoring.points import REFERENCE_LIMIT, Unless, Value
+from scoring.scorecard import BASE_LOG_ODDS, CHARACTERISTICS, Characteristic, Scorecard
 from tests.scoring.rows import GOOD, random_rows, row
 
 SCORE = Scorecard()
@@ -104,3 +107,38 @@ def test_every_line_says_why_and_its_points_are_in_order() -> None:
         assert line.why
         at = [value for value, _ in line.points]
         assert at == sorted(set(at))
+
+
+def _points(line: Characteristic, value: dict[str, float]) -> float:
+    """The same as plain Python has it."""
+    limit = max(value["limit"], value["starting_limit"])
+    if Unless.UNJUDGED in line.unless and value["judged_bills"] == 0:
+        return 0.0
+    if Unless.NO_LIMIT in line.unless and limit <= 0:
+        return 0.0
+    judged = {
+        Value.OWN: lambda: value[line.feature],
+        Value.SILENT_DAYS: lambda: min(value["days_past_due"], value["days_since_repayment"]),
+        Value.REPAID_SHARE: lambda: value["repaid_90d"] / max(limit, 1.0),
+        Value.UTILISATION: lambda: value["owed"] / limit if limit > 0 else float(value["owed"] > 0),
+        Value.LIMIT_LOG: lambda: math.log(max(limit, 1.0) / REFERENCE_LIMIT),
+        Value.FUND_TROUBLE: lambda: float(value["fund_status"] in (1, 2, 4)),
+        Value.MARKET_LOG: lambda: math.log(max(value["market_index"], 1e-3)),
+    }[line.value]()
+    at, points = np.array(line.points).T
+    return float(np.interp(judged, at, points))
+
+
+def test_every_line_is_worth_what_its_points_say() -> None:
+    rows = random_rows(500, seed=3)
+    rows[:20, INDEX["limit"]] = rows[:20, INDEX["starting_limit"]] = 0.0
+    _, points = SCORE.weigh(rows)
+    for row_, worth in zip(rows, points, strict=True):
+        value = {name: float(row_[INDEX[name]]) for name in JUDGED}
+        assert worth.tolist() == pytest.approx([_points(line, value) for line in CHARACTERISTICS], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_an_input_that_is_no_number_makes_no_probability_or_does_not_count(name: str) -> None:
+    scored = probability(**{name: np.nan})
+    assert np.isnan(scored) or name in {"fund_status"}
