@@ -64,6 +64,7 @@ class Inbox:
         self._lanes: dict[str, Lane] = {}
         self._news = asyncio.Event()
         self._held_since: dict[str, float] = {}
+        self._told: dict[str, int] = {}  # what was reported last
 
     def open(self, ticket: int, offsets: Mapping[str, int]) -> None:
         """Expect hand-overs of this ticket from these offsets on."""
@@ -134,9 +135,12 @@ class Inbox:
         return self.cut()
 
     def report(self, meters: Meters) -> None:
-        """Tell how much is unread or waiting."""
+        """Tell how much is unread or waiting, where that has changed."""
         for topic, lane in self._lanes.items():
-            meters.unread(topic, self._partition, self._unread(topic) + lane.waiting)
+            records = self._unread(topic) + lane.waiting
+            if self._told.get(topic) != records:
+                self._told[topic] = records
+                meters.unread(topic, self._partition, records)
 
     def _unread(self, topic: str) -> int:
         return self._feed.unread(topic, self._partition, self._lanes[topic].end)

@@ -16,7 +16,10 @@ PARTS = {
     "product": ("benchmarks.product", "the whole product path through real workers"),
     "latency": ("benchmarks.latency", "how long a warning takes under open-loop load"),
     "scale": ("benchmarks.scale", "Redis's memory by users, and how long a worker takes to begin"),
+    "acceptance": ("benchmarks.acceptance", "everything that is aimed at, as a table"),
 }
+#: What runs where no part is named: the others run their parts once more.
+USUAL = ("standard", "product", "latency", "scale")
 #: What `--quick` runs where no part is named.
 QUICK = ("standard",)
 
@@ -30,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=f"parts:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="which; all if not given")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which; {', '.join(USUAL)} if not given")
     parser.add_argument("--quick", action="store_true", help="a first look: little data, few rounds")
     parser.add_argument("--json", type=Path, metavar="DIRECTORY", help="write the figures of each part there")
     given = parser.parse_args(argv)
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     failed = 0
-    for name in given.parts or (QUICK if given.quick else PARTS):
+    for name in given.parts or (QUICK if given.quick else USUAL):
         arguments = ["--quick"] if given.quick else []
         if given.json:
             given.json.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,13 @@ columns, and `decisions` are what the rows that decide something add, up to the 
 
 import argparse
 import gc
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -64,10 +66,11 @@ class Spent:
         return self.total - self.kernel - self.decisions
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.deciding", description=__doc__)
     parser.add_argument("--events", type=int, default=80_000)
-    given = parser.parse_args()
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write there how many times as much the most costs")
+    given = parser.parse_args(argv)
     compile_kernels(*DECIDING)
     opening, life = list(book.opening(USERS)), list(book.life(USERS, given.events))
     opened = list(decoded(opening, 8_000))
@@ -87,21 +90,30 @@ def main() -> None:
 
     print(f"\n{'conditions':>14}{'judging an event':>18}{'times':>7}{'judging a call of 10':>22}{'times':>7}")
     large, small = list(decoded(life, 8_000)), list(decoded(life[: MOST_CALLS * 10], 10))
-    growth({count: with_conditions(count) for count in CONDITIONS}, opened, large, small)
+    conditions = growth({count: with_conditions(count) for count in CONDITIONS}, opened, large, small)
     print(f"\n{'features read':>14}{'judging an event':>18}{'times':>7}{'judging a call of 10':>22}{'times':>7}")
-    growth({count: reading(count) for count in READ}, opened, large, small)
+    features = growth({count: reading(count) for count in READ}, opened, large, small)
+    if given.json:
+        given.json.write_text(json.dumps({"conditions": conditions, "features": features}) + "\n")
+    return 0
 
 
 def growth(
     policies: Mapping[int, Policy], opened: Sequence[Events], large: Sequence[Events], small: Sequence[Events]
-) -> None:
-    """Print what judging costs under each of `policies`, and how many times what it costs under the first."""
+) -> float:
+    """Print what judging costs under each of `policies`, and how many times what it costs under the first.
+
+    Returns that of the last: by event or by call, whatever is more.
+    """
     first: tuple[float, float] | None = None
+    times = 0.0, 0.0
     for count, rules in policies.items():
         one, other = best(rules, opened, large), best(rules, opened, small)
         event, call = one.judging / one.events * 1e6, other.judging / other.calls * 1e6
         first = first or (event, call)
-        print(f"{count:>14}{event:>18.3f}{event / first[0]:>7.2f}{call:>22.0f}{call / first[1]:>7.2f}")
+        times = event / first[0], call / first[1]
+        print(f"{count:>14}{event:>18.3f}{times[0]:>7.2f}{call:>22.0f}{times[1]:>7.2f}")
+    return max(times)
 
 
 def decoded(published: Sequence[book.Published], size: int) -> Iterator[Events]:
@@ -210,4 +222,4 @@ def timed() -> Iterator[dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

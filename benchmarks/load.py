@@ -5,22 +5,24 @@
 Event i belongs to the moment START + i / RATE (s since 1970) and carries it as its time and at the beginning of its id.
 A generator that waited for answers would send less while the system stalls, and so hide the stall. What is due within
 5 ms goes out together, as Kafka's own producer does it by default (`linger.ms`): that wait counts as the system's, too.
-All of it is put together before it begins: in the field those who publish have processors of their own. Prints how late
-the generator was itself, as JSON.
+All of it is put together before it begins, down to the bytes of every request: in the field those who publish have
+processors of their own. Prints how late the generator was itself, as JSON.
 """
 
 import asyncio
 import json
+import struct
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from io import BytesIO
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import for_code
-from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v7
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
@@ -31,6 +33,8 @@ LINGER_SECONDS = 0.005
 LEADER_ACKS, TIMEOUT_MS = 1, 30_000
 #: More than any batch of 5 ms has, and less than a broker takes at once.
 LARGEST_BATCH = 900_000
+_SIZE = struct.Struct(">i")
+_VERSION = ProduceRequest_v7
 
 
 async def main() -> None:
@@ -43,18 +47,19 @@ async def main() -> None:
         await client.set_topics(sorted(set(TOPICS.values())))
         number_of = cache(lambda key: partition_of(key.decode(), int(partitions)))
         due: list[Published] = []
-        ticks: list[dict[int, ProduceRequest]] = []
+        ticks: list[dict[int, bytes]] = []
         for number, event in enumerate(life(int(users), count, int(seed), days, int(begin * 1000))):
             due.append(event)
             if number + 1 >= per_tick * (len(ticks) + 1) or number + 1 == count:
                 batches = _batches(due, number_of, int((begin + len(ticks) * LINGER_SECONDS) * 1000))
-                ticks.append(_requests(batches, client.cluster.leader_for_partition))
+                ticks.append(_requests(batches, client.cluster.leader_for_partition, len(ticks)))
                 due = []
-        if time.time() > begin:
-            raise SystemExit(f"making {count} events took longer than there was time; begin later")
-        latest = await _send(client, ticks, begin)
+        brokers = {broker.nodeId: (broker.host, broker.port) for broker in client.cluster.brokers()}
     finally:
         await client.close()
+    if time.time() > begin:
+        raise SystemExit(f"making {count} events took longer than there was time; begin later")
+    latest = await _send(brokers, ticks, begin)
     print(json.dumps({"sent": count, "most_late_seconds": latest}))
 
 
@@ -76,35 +81,46 @@ def _batches(
 
 
 def _requests(
-    batches: Mapping[TopicPartition, bytes], leader_of: Callable[[TopicPartition], int]
-) -> dict[int, ProduceRequest]:
-    """One request for each broker."""
+    batches: Mapping[TopicPartition, bytes], leader_of: Callable[[TopicPartition], int], number: int
+) -> dict[int, bytes]:
+    """One request for each broker, as it goes over the wire."""
     found: defaultdict[int, defaultdict[str, list[tuple[int, bytes]]]] = defaultdict(lambda: defaultdict(list))
     for place, batch in batches.items():
         found[leader_of(place)][place.topic].append((place.partition, batch))
-    return {
-        broker: ProduceRequest(None, LEADER_ACKS, TIMEOUT_MS, list(topics.items())) for broker, topics in found.items()
-    }
+    requests = {}
+    for broker, topics in found.items():
+        request = ProduceRequest(None, LEADER_ACKS, TIMEOUT_MS, list(topics.items())).build(_VERSION)
+        message = request.build_request_header(number, "load").encode() + request.encode()
+        requests[broker] = _SIZE.pack(len(message)) + message
+    return requests
 
 
-async def _send(client: AIOKafkaClient, ticks: Sequence[dict[int, ProduceRequest]], begin: float) -> float:
+async def _send(brokers: Mapping[int, tuple[str, int]], ticks: Sequence[dict[int, bytes]], begin: float) -> float:
     """Send each tick's requests when it is over; returns how late the latest was (s)."""
-    latest, under_way = 0.0, set[asyncio.Task[Any]]()
+    latest, ways = 0.0, {broker: await asyncio.open_connection(*address) for broker, address in brokers.items()}
+    expected = {broker: sum(broker in tick for tick in ticks) for broker in brokers}
+    answers = asyncio.gather(*(_answers(reader, expected[broker]) for broker, (reader, _) in ways.items()))
     for number, requests in enumerate(ticks):
         at = begin + (number + 1) * LINGER_SECONDS
         await asyncio.sleep(max(0.0, at - time.time()))
         latest = max(latest, time.time() - at)
         for broker, request in requests.items():
-            task = asyncio.create_task(_delivered(client, broker, request))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-    await asyncio.gather(*under_way)
+            ways[broker][1].write(request)
+    for answer in [answer for of_broker in await answers for answer in of_broker]:
+        _check(answer)
+    for _, writer in ways.values():
+        writer.close()
     return latest
 
 
-async def _delivered(client: AIOKafkaClient, broker: int, request: ProduceRequest) -> None:
-    """Raises KafkaError where the broker refuses a batch."""
-    response = await client.send(broker, request)
+async def _answers(reader: asyncio.StreamReader, count: int) -> list[bytes]:
+    """So many answers of a broker."""
+    return [await reader.readexactly(*_SIZE.unpack(await reader.readexactly(_SIZE.size))) for _ in range(count)]
+
+
+def _check(answer: bytes) -> None:
+    """Raises KafkaError where the broker refused a batch."""
+    response: Any = _VERSION.RESPONSE_TYPE.decode(BytesIO(answer[_SIZE.size :]))  # behind the request's number
     for _, partitions in response.topics:
         for _, code, *_ in partitions:
             if code:
