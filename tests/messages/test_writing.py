@@ -75,6 +75,13 @@ def test_a_float_is_written_as_python_writes_it(value: float) -> None:
     assert written == f'{{"feature":"f","value":{float(value) + 0.0!r},"unit":"u","threshold":null}}'.encode()
 
 
+@settings(max_examples=2_000, deadline=None, derandomize=True)
+@given(st.floats(1e-7, 1e-2) | st.floats(1e14, 1e18), st.booleans())
+def test_a_float_near_to_where_python_begins_to_use_exponents_is_written_as_python_does(x: float, below: bool) -> None:
+    value = -x if below else x
+    assert f'"value":{value!r},'.encode() in writer(Evidence)({"feature": "f", "value": value, "unit": "u"})
+
+
 def test_every_character_is_written_as_the_standard_library_writes_it() -> None:
     everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11_0000)]))
     written = writer(Evidence)({"feature": everything, "value": 1.0, "unit": ""})
