@@ -1,7 +1,7 @@
 """Batches prepared by a process of their own, ahead of the one that decides: a replay keeps two processors busy.
 
 The other process (`replay/preparer.py`) is a batch ahead: it waits until that one is taken before it prepares another.
-What is smaller than the pipe takes at once may be further ahead.
+Small batches may be further ahead, as many as fit in the pipe.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from messages.decoding import Decoder
 from messages.money import Money
@@ -19,6 +20,9 @@ from replay.preparer import Task
 from replay.preparing import Prepared, prepared
 
 _ROOT, _PROGRAM = Path(__file__).resolve().parents[1], "replay.preparer"
+#: Bytes that the pipe is to hold, the most that Linux lets anybody have. With the usual 64 kB, the two processes
+#: wake each other twenty times for a batch.
+_ROOM = 1024 * 1024
 #: Bytes of rows. To start a process takes about as long as to prepare so many, and those of this many again.
 _WORTH_IT = 16 * 1024 * 1024
 #: How many times as large the rows of a compressed file are, roughly.
@@ -41,6 +45,8 @@ class Ahead(Iterator[Prepared]):
         self.process = subprocess.Popen(  # noqa: S603 - our own program
             command, cwd=_ROOT, stdin=pipe, stdout=pipe, start_new_session=True
         )
+        if self.process.stdout is not None:
+            _widen(self.process.stdout)
         self._through = False
         telling = self.process.stdin
         if telling is not None:
@@ -89,6 +95,13 @@ def batches(
             yield started
     else:
         yield prepared(files, Decoder(money), size)
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    with suppress(ImportError, AttributeError, OSError):  # not every system can, nor lets everybody: it is slower then
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _ROOM)
 
 
 def worth_it(files: Sequence[Path]) -> bool:

@@ -16,7 +16,7 @@ from messages.decoding import Decoder
 from messages.money import Money
 from messages.texts import Texts
 from replay.files import UnreadableFile
-from replay.pipe import receive, send
+from replay.pipe import Cut, receive, send
 from replay.preparing import Prepared, prepared
 
 
@@ -54,7 +54,10 @@ def main() -> None:
     """Do what the standard input says."""
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # whatever is printed must not get among the messages
-    task: Task = receive(sys.stdin.buffer)
+    try:
+        task: Task = receive(sys.stdin.buffer)
+    except Cut:
+        return  # whoever started this process is gone
     os.chdir(task.directory)
     try:
         work(task, out)

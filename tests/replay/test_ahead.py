@@ -2,6 +2,8 @@ import gzip
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from replay import ahead
 from replay.ahead import Ahead, ReaderLost, batches, worth_it
 from replay.engine import replay
 from replay.files import UnreadableFile
+from replay.pipe import receive, send
 from replay.preparer import Task, work
 from replay.preparing import Prepared, prepared
 from replay.report import Tally
@@ -158,6 +161,22 @@ def test_an_interrupted_replay_leaves_no_process_behind(book: list[Path], error:
 def test_an_interrupt_from_the_keyboard_does_not_reach_the_process(book: list[Path]) -> None:
     with closing(Ahead(book, MONEY, 1)) as started:
         assert os.getsid(started.process.pid) == started.process.pid != os.getsid(0)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_process_that_nobody_listens_to_ends_without_a_word(book: list[Path], told: bool) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-m", "replay.preparer"], stdin=pipe, stdout=pipe, stderr=pipe) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        assert started.stderr is not None
+        if told:
+            send(started.stdin, Task(book, MONEY, 1, Path.cwd()))
+            assert receive(started.stdout).count == 1
+        started.stdin.close()
+        started.stdout.close()
+        assert started.stderr.read() == b""
+    assert started.returncode == 0
 
 
 class _Pipe(io.BytesIO):
