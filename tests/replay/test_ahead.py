@@ -39,6 +39,11 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return files
 
 
+def _many(book: list[Path]) -> list[Path]:
+    """So many rows that a pipe cannot hold the batches of one row each."""
+    return book[:1] * 30
+
+
 def _replayed(files: Sequence[Path], size: int, *, apart: bool, learning: bool = True) -> tuple[bytes, Tally]:
     sink = Collected()
     with batches(files, MONEY, size, ahead=apart) as taken:
@@ -120,14 +125,13 @@ def test_nothing_comes_after_the_last_batch_or_the_error(book: list[Path], tmp_p
 
 
 def test_a_killed_process_is_told_of_and_what_it_sent_is_worked_off(book: list[Path]) -> None:
-    with closing(Ahead(book, MONEY, 1)) as started:
+    with closing(Ahead(_many(book), MONEY, 1)) as started:
         assert next(started).count == 1
         started.process.send_signal(signal.SIGKILL)
         came = list[Prepared]()
         with pytest.raises(ReaderLost, match="was ended by SIGKILL before it was through; --no-read-ahead"):
             came.extend(started)
         assert [batch.count for batch in came] == [1] * len(came)
-        assert len(came) < len(LINES) - 1
 
 
 def test_a_process_that_cannot_even_begin_is_told_of(book: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +151,7 @@ def test_the_command_says_that_the_process_was_lost(book: list[Path], monkeypatc
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_replay_leaves_no_process_behind(book: list[Path], error: type[BaseException]) -> None:
     started = None
-    with suppress(error), batches(book, MONEY, 1, ahead=True) as taken:
+    with suppress(error), batches(_many(book), MONEY, 1, ahead=True) as taken:
         assert isinstance(taken, Ahead)
         started = taken.process
         next(taken)
@@ -171,7 +175,7 @@ def test_a_process_that_nobody_listens_to_ends_without_a_word(book: list[Path], 
         assert started.stdout is not None
         assert started.stderr is not None
         if told:
-            send(started.stdin, Task(book, MONEY, 1, Path.cwd()))
+            send(started.stdin, Task(_many(book), MONEY, 1, Path.cwd()))
             assert receive(started.stdout).count == 1
         started.stdin.close()
         started.stdout.close()
