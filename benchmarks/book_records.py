@@ -15,6 +15,7 @@ from messages.verdict import Refusal
 from policy.policy import load_default
 from replay.engine import Engine, replay
 from replay.files import FileRecord
+from replay.preparing import Preparing
 from replay.sinks import ScoreRows
 from scoring.scorecard import Scorecard
 
@@ -51,9 +52,10 @@ class Nowhere:
 def lived(users: int, events_per_user: int) -> Lived:
     """The records of so many users of the book after so many events each, on average."""
     in_force = InForce(load_default(), Scorecard(), Market())
-    engine = Engine(in_force, Decoder(Money()), Nowhere(), wants_scores=False)
+    engine = Engine(in_force, Nowhere(), wants_scores=False)
     events = list(chain(opening(users), life(users, users * events_per_user)))
     rows = [FileRecord(event.value, None, row) for row, event in enumerate(events)]
-    replay(engine, (rows[start : start + BATCH] for start in range(0, len(rows), BATCH)))
+    preparing = Preparing(Decoder(Money()))
+    replay(engine, (preparing.prepare(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)))
     records = engine.book.records[:users]
     return Lived(pack(records), records["next_timer"].tolist())

@@ -35,6 +35,7 @@ from messages.money import Money
 from messages.outputs import SEVERITIES
 from policy.policy import Policy, default_text, load, load_default
 from replay.engine import Book
+from replay.preparing import Rows
 from scoring.scorecard import Scorecard
 
 USERS = 5_000
@@ -185,11 +186,12 @@ class Work:
 
     def __init__(self, rules: Policy) -> None:
         self.in_force = InForce(rules, Scorecard(), Market())
-        self.book, self.watermark = Book(), 0
+        self.book, self.rows, self.watermark = Book(), Rows(), 0
 
     def off(self, events: Events) -> int:
         """Decide one batch; returns the number of decisions."""
-        events.columns["row"] = self.book.rows(events.users)
+        events.columns["row"], opened = self.rows.of(events.users)
+        self.book.open(opened)
         latest = int(events.columns["time"].max()) - self.in_force.policy.terms.allowed_lateness
         due = self.book.due(max(self.watermark, latest))
         outcome = decisions.decide.decide(

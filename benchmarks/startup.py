@@ -19,13 +19,14 @@ session time-out, 3 s here; on Apache Kafka `group.initial.rebalance.delay.ms`, 
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,11 +56,12 @@ class Start(NamedTuple):
     ready: float
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--apache-kafka", action="store_true", help="instead of the embedded broker and store")
-    given = parser.parse_args()
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write there when a worker was ready, s")
+    given = parser.parse_args(argv)
     with _deployment(apache_kafka=given.apache_kafka) as (settings, described):
         asyncio.run(create_topics(settings))
         kept = "keeps no bytecode: all that is imported is compiled" if sys.dont_write_bytecode else "keeps bytecode"
@@ -71,10 +73,15 @@ def main() -> None:
                 for kind, starts in found.items():
                     starts.append(asyncio.run(_start(settings, f"{kind}-{number}", Path(code))))
         print(f"{'':6}{'answers':>10}{'kernels':>10}{'assigned':>10}{'ready':>10}{'at worst':>10}")
+        ready = dict[str, float]()
         for kind, starts in found.items():
             medians = [statistics.median(column) for column in zip(*starts, strict=True)]
             worst = max(start.ready for start in starts)
             print(f"{kind:6}" + "".join(f"{seconds:10.2f}" for seconds in (*medians, worst)))
+            ready[kind] = medians[-1]
+    if given.json:
+        given.json.write_text(json.dumps(ready) + "\n")
+    return 0
 
 
 @contextlib.contextmanager
@@ -130,4 +137,4 @@ async def _follow(settings: Settings, code: Path, worker: "subprocess.Popen[byte
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -5,7 +5,6 @@ first event of a new day of event time), and a batch is split there.
 """
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,14 +17,14 @@ from decisions.in_force import InForce
 from decisions.outcome import Outcome
 from features.record import DAY, RECORD, SCHEMA_VERSION
 from messages.broadcasts import parse_broadcast
-from messages.columns import Events, Source
-from messages.decoding import Decoder
+from messages.columns import Events
 from messages.hashing import hash_column
-from messages.inputs import BROADCAST_TOPICS, MarketIndicator, PolicyPublished
-from messages.records import RawRecords
+from messages.inputs import MarketIndicator, PolicyPublished
+from messages.texts import Texts
 from messages.verdict import Refusal, Refused
 from policy.policy import PolicyError, load
-from replay.files import FileRecord, Misfit, route_all
+from replay.files import FileRecord
+from replay.preparing import Prepared, source
 from replay.report import Tally
 from replay.sinks import ScoreRows, Sink
 from scoring.model import Model
@@ -54,14 +53,6 @@ class Learner(Protocol):
         ...
 
 
-class _RowOf(dict[str, int]):
-    """Gives every user the next row at the first mention."""
-
-    def __missing__(self, user: str) -> int:
-        row = self[user] = len(self)
-        return row
-
-
 @dataclass(slots=True)
 class Book:
     """All users' records, a row per user, and when each wants a timer."""
@@ -69,33 +60,27 @@ class Book:
     records: NDArray[np.void] = field(default_factory=lambda: np.zeros(_FIRST_ROWS, RECORD))
     timers: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(_FIRST_ROWS, np.uint32))
     users: list[str] = field(default_factory=list)
-    _row_of: _RowOf = field(default_factory=_RowOf)
 
-    def rows(self, users: Sequence[str]) -> NDArray[np.uint32]:
-        """The row of each of `users`, u4[n]; a new user gets a new record."""
-        rows = np.fromiter(map(self._row_of.__getitem__, users), np.uint32, len(users))
+    def open(self, users: Sequence[str]) -> None:
+        """Give new users the next rows, with a new record each."""
+        if not users:
+            return
         known = len(self.users)
-        if len(self._row_of) > known:
-            self.users.extend(list(self._row_of)[known:])
-            if len(self.users) > len(self.records):
-                self._grow()
-            self._reset(np.arange(known, len(self.users), dtype=np.uint32))
-        return rows
+        self.users.extend(users)
+        if len(self.users) > len(self.records):
+            self._grow()
+        self._reset(np.arange(known, len(self.users), dtype=np.uint32))
 
     def due(self, until: int) -> NDArray[np.uint32]:
         """Rows whose timer is at most `until` (s)."""
-        timers = self.timers[: len(self.users)]
-        return np.flatnonzero((timers > 0) & (timers <= until)).astype(np.uint32)
+        # One less of each: 0, which stands for none, becomes the greatest of all and is never due.
+        return np.flatnonzero(self.timers[: len(self.users)] - np.uint32(1) < until).astype(np.uint32)
 
     def settle(self, touched: NDArray[np.uint32], retired: Sequence[int] | NDArray[np.uint32]) -> None:
         """Take over the timers of changed rows; a retired user starts anew with the next event."""
         self.timers[touched] = self.records["next_timer"][touched]
         if len(retired):
             self._reset(np.asarray(retired, np.uint32))
-
-    def row_of(self, user: str) -> int | None:
-        """The user's row, None where the user is unknown."""
-        return self._row_of.get(user)
 
     def _reset(self, rows: NDArray[np.uint32]) -> None:
         fresh = np.zeros(len(rows), RECORD)
@@ -113,11 +98,10 @@ class Book:
 
 
 class Engine:
-    """Works off records in the order of their files.
+    """Works off what was prepared of the rows of files, in their order.
 
     Args:
         in_force: what decides at the start.
-        decoder: of the book's currency.
         sink: takes decisions, scores and dead letters.
         learner: learns from labels as they mature; its newest model comes into force with the first event of each day
             of event time. None keeps the model of `in_force`.
@@ -127,7 +111,6 @@ class Engine:
     def __init__(
         self,
         in_force: InForce,
-        decoder: Decoder,
         sink: Sink,
         learner: Learner | None = None,
         *,
@@ -137,36 +120,23 @@ class Engine:
         self.book = Book()
         self.tally = Tally()
         self.watermark = 0
-        self._decoder, self._sink, self._learner, self._wants_scores = decoder, sink, learner, wants_scores
+        self._sink, self._learner, self._wants_scores = sink, learner, wants_scores
         self._newest = 0  # greatest event time so far, s
         self._learned = 0  # examples in the learner
 
-    def feed(self, records: Sequence[FileRecord]) -> None:
-        """Work off one batch of rows; `offset` numbers them over all files."""
-        self.tally.records += len(records)
-        by_topic = defaultdict[str, list[FileRecord]](list)
-        refused: list[Refusal] = []
-        broadcasts: list[tuple[str, FileRecord]] = []
-        for record, topic in zip(records, route_all(records), strict=True):
-            if isinstance(topic, Misfit):
-                refused.append(_misfit(topic))
-            else:
-                by_topic[topic].append(record)
-        for topic in BROADCAST_TOPICS.keys() & by_topic.keys():
-            broadcasts += [(topic, record) for record in by_topic.pop(topic)]
-        broadcasts.sort(key=lambda broadcast: broadcast[1].offset)
-        decoded = self._decoder.decode_many([(_source(topic), RawRecords.of(rows)) for topic, rows in by_topic.items()])
-        events = decoded.events.take(np.argsort(decoded.events.offset, kind="stable"))
-        refused += decoded.refused
-        start = 0
-        for topic, record in broadcasts:
+    def work_off(self, prepared: Prepared) -> None:
+        """Decide the next batch; batches come in the order in which they were prepared."""
+        self.book.open(prepared.opened)
+        events, refused, start = prepared.events, [*prepared.refused], 0
+        for topic, record in prepared.broadcasts:
             stop = int(np.searchsorted(events.offset, record.offset))
-            self._apply(events, start, stop)
+            self._apply(events.slice(start, stop))
             start = stop
             refusal = self._take_broadcast(topic, record)
             refused += [refusal] if refusal is not None else []
-        self._apply(events, start, len(events))
+        self._apply(events.slice(start, len(events)))
         refused.sort(key=lambda refusal: refusal.offset)
+        self.tally.records += prepared.count
         self.tally.refused(refused)
         self._sink.dead_letters(refused)
 
@@ -178,24 +148,21 @@ class Engine:
             self._decide(Events.empty(), clock=(as_of + lateness) * 1000)
         self.tally.users = len(self.book.users)
 
-    def _apply(self, events: Events, start: int, stop: int) -> None:
-        """Decide events[start:stop], split where a new day of event time begins."""
-        if start == stop:
+    def _apply(self, events: Events) -> None:
+        """Decide events, split where a new day of event time begins."""
+        if not len(events):
             return
-        newest = np.maximum.accumulate(np.maximum(events.columns["time"][start:stop], self._newest))
+        newest = np.maximum.accumulate(np.maximum(events.columns["time"], self._newest))
         days = np.concatenate([[self._newest // DAY], newest // DAY])
-        cuts = (np.flatnonzero(np.diff(days)) + start).tolist() if self._learner is not None else []
-        for first, last in zip([start, *cuts], [*cuts, stop], strict=True):
+        cuts = np.flatnonzero(np.diff(days)).tolist() if self._learner is not None else []
+        for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
             if first in cuts:
-                self._renew_model(int(newest[first - start]))
+                self._renew_model(int(newest[first]))
             if first < last:
-                whole = first == 0 and last == len(events)
-                self._decide(events if whole else events.take(np.arange(first, last)))
+                self._decide(events.slice(first, last))
         self._newest = int(newest[-1])
 
     def _decide(self, events: Events, clock: int = 0) -> None:
-        rows = self.book.rows(events.users)
-        events.columns["row"] = rows
         latest = max(int(events.columns["time"].max()) if len(events) else 0, clock // 1000)
         until = max(self.watermark, latest - self.in_force.policy.terms.allowed_lateness)
         outcome = decide(
@@ -212,7 +179,7 @@ class Engine:
         self.tally.decided(outcome)
         self._sink.decisions(outcome.decisions)
         if self._wants_scores:
-            self._sink.scores(_score_rows(events, outcome))
+            self._sink.scores(_score_rows(events, self.book.users, outcome))
         if self._learner is not None and outcome.examples:
             self._learner.learn_many(
                 np.stack([example.inputs for example in outcome.examples]),
@@ -229,8 +196,8 @@ class Engine:
         self.in_force = dataclasses.replace(self.in_force, model=model)
 
     def _take_broadcast(self, topic: str, record: FileRecord) -> Refusal | None:
-        source = _source(topic)
-        event = parse_broadcast(source, record)
+        origin = source(topic)
+        event = parse_broadcast(origin, record)
         if isinstance(event, Refusal):
             return event
         if isinstance(event, MarketIndicator):
@@ -239,35 +206,26 @@ class Engine:
             try:
                 self.in_force = dataclasses.replace(self.in_force, policy=load(event.document))
             except PolicyError as error:
-                return Refusal(source, record.offset, record.key, record.value, Refused.CONTRACT, f"document: {error}")
+                return Refusal(origin, record.offset, record.key, record.value, Refused.CONTRACT, f"document: {error}")
         self.tally.broadcasts += 1
         return None
 
 
-def replay(engine: Engine, batches: Iterable[Sequence[FileRecord]], as_of: int | None = None) -> Tally:
+def replay(engine: Engine, batches: Iterable[Prepared], as_of: int | None = None) -> Tally:
     """Work off all batches and finish; see `Engine`."""
     for batch in batches:
-        engine.feed(batch)
+        engine.work_off(batch)
     engine.finish(as_of)
     return engine.tally
 
 
-def _source(topic: str) -> Source:
-    return Source(topic, 0, "file")
-
-
-def _misfit(misfit: Misfit) -> Refusal:
-    record = misfit.record
-    return Refusal(_source(""), record.offset, record.key, record.value, misfit.error, misfit.message)
-
-
-def _score_rows(events: Events, outcome: Outcome) -> ScoreRows:
+def _score_rows(events: Events, users: Sequence[str], outcome: Outcome) -> ScoreRows:
     scores = outcome.scores
-    chosen = scores.event.tolist()
+    columns = events.columns.take(scores.event)
     return ScoreRows(
-        event_id=[events.ids[i] for i in chosen],
-        user_id=[events.users[i] for i in chosen],
-        time=events.columns["time"][scores.event],
+        event_id=Texts.of(events.ids).take(scores.event).tolist(),
+        user_id=[users[row] for row in columns["row"].tolist()],
+        time=columns["time"],
         default_probability=scores.default_probability,
         spending_anomaly=scores.spending_anomaly,
         grade=scores.grade,

@@ -20,6 +20,7 @@ from messages.message import Message
 from messages.records import RawRecords
 from messages.records import Record as Kept
 from replay.engine import Book
+from replay.preparing import Rows
 from store.contract import Header, TopicPosition
 from store.projection import limit_views
 from tests.faults.logs import Broadcast, Incarnation, Log, Logs, Publication, hashes
@@ -35,7 +36,7 @@ class Run:
         self._random, self._arrived_ms = Random(seed), arrived_ms
         self._decoder = decoder(settings)
         self._versions = Versions(first_in_force(settings), None, SilentMeters())
-        self._book, self._header, self._offsets = Book(), Header(), itertools.count()
+        self._book, self._rows, self._header, self._offsets = Book(), Rows(), Header(), itertools.count()
         self._position: dict[str, TopicPosition] = {topic: TopicPosition(0, EPOCH) for topic in USER_TOPICS}
         inputs: dict[Incarnation, Log] = {(topic, EPOCH): Log() for topic in USER_TOPICS}
         self.logs = Logs(0, 1, dict.fromkeys(USER_TOPICS, EPOCH), inputs)
@@ -97,7 +98,8 @@ class Run:
 
     def _decide(self, events: Events, clock: int, begins: dict[str, TopicPosition]) -> None:
         book, in_force, header = self._book, self._versions.in_force, self._header
-        events.columns["row"] = book.rows(events.users)
+        events.columns["row"], opened = self._rows.of(events.users)
+        book.open(opened)
         due = book.due(2**32 - 1)  # more than are due does no harm
         outcome = decide(book.records, events, book.users, in_force, header.watermark, clock, due)
         book.settle(outcome.touched, outcome.retired)

@@ -212,8 +212,9 @@ def _compare_without_kernels(settings: Settings, logs: Logs, found: Recounted, f
     """Applied events of every user, told by their ids; and all record features of sampled users."""
     records = _unpacked(logs, findings)
     distinct = _distinct(found)
+    row_of = {user: row for row, user in enumerate(found.book.users)}
     for user, record in records.items():
-        row = found.book.row_of(user)
+        row = row_of.get(user)
         applied = int(distinct[row]) if row is not None else 0
         if user not in found.unfit and applied != int(record["events"]):
             findings.differs(f"user {user}: {record['events']} events applied, the topics have {applied}")

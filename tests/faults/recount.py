@@ -23,6 +23,7 @@ from messages.records import RawRecords
 from messages.vocabulary import Kind
 from policy.policy import Policy
 from replay.engine import Book
+from replay.preparing import Rows
 from scoring.model import Model
 from store.contract import LimitView
 from store.projection import limit_views
@@ -164,7 +165,7 @@ class Recount:
         self._logs, self._findings, self._share = logs, findings, share
         self._decoder = decoder(settings)
         self._policies, self._markets, self._models = _versions(settings, logs)
-        self._sampled = np.zeros(0, np.bool_)  # by row
+        self._rows, self._sampled = Rows(), np.zeros(0, np.bool_)  # by row
         self.found = Recounted()
 
     def decide(self, group: Sequence[JournalEntry]) -> None:
@@ -178,7 +179,8 @@ class Recount:
         until = self._reach(group, parts, lateness)
         events = Events.concatenate([part for part in parts if len(part)])
         book = found.book
-        events.columns["row"] = book.rows(events.users)
+        events.columns["row"], opened = self._rows.of(events.users)
+        book.open(opened)
         outcome = decide(book.records, events, book.users, in_force, before, clock=clock, rows_due=book.due(until))
         self._note(events)
         found.watermark, found.in_force = outcome.watermark, in_force

@@ -21,6 +21,7 @@ from messages.verdict import Refusal, Refused
 from policy.policy import PolicyError, load, load_default
 from replay.engine import Engine, replay
 from replay.files import FileRecord
+from replay.preparing import Preparing
 from scoring.scorecard import Scorecard
 from tests.faults.stream import Record, Stream
 from tests.replay.book import Collected
@@ -153,10 +154,10 @@ def test_policies_change_a_threshold_and_one_is_unfit(records: list[Record]) -> 
 @pytest.mark.parametrize(("stream", "as_of_ms"), [(STREAM, ARRIVED_MS), (SHORT, SHORT.start_ms + SHORT.span_ms)])
 def test_every_kind_of_decision_is_made_and_not_too_many(stream: Stream, as_of_ms: int) -> None:
     sink = Collected()
-    engine = Engine(InForce(load_default(), Scorecard(), Market()), decoder(Settings()), sink, wants_scores=False)
+    engine = Engine(InForce(load_default(), Scorecard(), Market()), sink, wants_scores=False)
     lines = [FileRecord(r.value, r.key, offset, as_of_ms) for offset, r in enumerate(stream)]
     lateness = load_default().terms.allowed_lateness
-    replay(engine, [lines], as_of=as_of_ms // 1_000 - lateness)
+    replay(engine, [Preparing(decoder(Settings())).prepare(lines)], as_of=as_of_ms // 1_000 - lateness)
     counts = Counter(message.topic for message in sink.messages)
     assert counts.keys() == DECISION_TOPICS.keys()
     assert 0.05 < counts.total() / len(lines) < 0.2

@@ -69,3 +69,14 @@ def test_an_index_outside_is_an_error() -> None:
     with pytest.raises(IndexError):
         Texts.of(["a"])[1]
     assert Texts.of(["a", "b"])[-1] == "b"
+
+
+@_thorough
+@given(st.lists(lists, max_size=5), st.data())
+def test_texts_kept_apart_are_the_same_and_keep_nothing_else(parts: list[list[str]], data: st.DataObject) -> None:
+    joined = Texts.concatenate([Texts.of(part) for part in parts])
+    chosen = data.draw(st.lists(st.integers(0, len(joined) - 1), max_size=8)) if len(joined) else []
+    apart = joined.take(np.array(chosen, np.int64)).apart()
+    assert apart == [joined[i] for i in chosen]
+    assert [apart[i] for i in range(len(apart))] == apart.tolist()
+    assert sum(map(len, apart._buffers)) == len("".join(f"{text}\n" for text in apart).encode())

@@ -16,6 +16,7 @@ from messages.verdict import Refusal
 from policy.policy import default_text, load_default
 from replay.engine import Engine
 from replay.files import FileRecord
+from replay.preparing import Prepared, Preparing
 from replay.sinks import ScoreRows
 from samples.taiwan import chosen_ids, events
 from scoring.learner import Learner
@@ -49,11 +50,12 @@ def _line(event: Any) -> bytes:
     return json.dumps(event).encode()
 
 
-def batches(lines: Sequence[bytes], size: int) -> Iterable[list[FileRecord]]:
-    """The lines as batches of `size` rows, numbered over all of them."""
+def batches(lines: Sequence[bytes], size: int) -> Iterable[Prepared]:
+    """The lines prepared as batches of `size` rows, numbered over all of them."""
+    preparing = Preparing(Decoder(Money()))
     for start in range(0, len(lines), size):
         chunk = lines[start : start + size]
-        yield [FileRecord(line, None, row) for row, line in enumerate(chunk, start)]
+        yield preparing.prepare([FileRecord(line, None, row) for row, line in enumerate(chunk, start)])
 
 
 @dataclass
@@ -86,4 +88,4 @@ def engine(sink: Collected, *, learning: bool = True) -> Engine:
     """An engine on the shipped policy, whose learner leaves its warm-up early."""
     in_force = InForce(load_default(), Scorecard(), Market())
     learner = Learner(minimum_examples=5, minimum_positives=1) if learning else None
-    return Engine(in_force, Decoder(Money()), sink, learner)
+    return Engine(in_force, sink, learner)

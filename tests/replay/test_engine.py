@@ -85,12 +85,11 @@ def test_timers_after_the_last_event_fire_when_asked_for() -> None:
 
 def test_a_book_grows_and_keeps_what_it_knows() -> None:
     book = Book()
-    rows = book.rows(["a", "b", "a"])
-    assert rows.tolist() == [0, 1, 0]
+    book.open(["a", "b"])
     book.records["limit"][1] = 77
     book.records["next_timer"][1] = 500
     book.settle(np.array([1], np.uint32), [])
-    book.rows([f"user-{number}" for number in range(5_000)])
+    book.open([f"user-{number}" for number in range(5_000)])
     assert book.records["limit"][1] == 77
     assert book.due(499).tolist() == []
     assert book.due(500).tolist() == [1]
@@ -99,7 +98,8 @@ def test_a_book_grows_and_keeps_what_it_knows() -> None:
 
 def test_a_retired_user_starts_anew() -> None:
     book = Book()
-    fresh = book.records[book.rows(["a"])].tobytes()
+    book.open(["a"])
+    fresh = book.records[:1].tobytes()
     book.records["limit"][0] = 9
     book.records["next_timer"][0] = 500
     book.settle(np.array([0], np.uint32), [0])
