@@ -1,14 +1,16 @@
 """A decision's envelope: its id, its user, its time, what caused it, and the versions in force."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.kernel import Advanced
 from messages.columns import Events
 from messages.encoding import decision_id, encode
 from messages.message import Message
+from messages.texts import Texts
 from policy.policy import Policy
 from policy.row import Draft
 from scoring.model import Model
@@ -30,15 +32,16 @@ def seal(
     the timer): the same decision has the same id however often it is worked out.
     """
     rows = np.array([row for row, _ in drafts], np.intp)
-    happened = (advanced.row[rows].tolist(), advanced.time[rows].tolist(), advanced.event[rows].tolist())
+    event, time = advanced.event[rows], advanced.time[rows].tolist()
+    owners = list(map(users.__getitem__, advanced.row[rows].tolist()))
+    causes = _of_events(events, event[event >= 0])
     messages = []
-    for (_, draft), row, time, event in zip(drafts, *happened, strict=True):
-        user = users[row]
-        place, cause = _of_event(events, event) if event >= 0 else _of_timer(user, time)
+    for (_, draft), user, moment, index in zip(drafts, owners, time, event.tolist(), strict=True):
+        place, cause = next(causes) if index >= 0 else _of_timer(user, moment)
         decision = {
             "id": decision_id(draft.kind, draft.rule, *place),
             "user_id": user,
-            "time": time * 1000,
+            "time": moment * 1000,
             "cause": cause,
             "policy": policy.version,
             "model": model.version,
@@ -48,16 +51,22 @@ def seal(
     return messages
 
 
-def _of_event(events: Events, event: int) -> tuple[tuple[str | int, ...], Cause]:
-    """What the id is made of, and the cause."""
-    source, offset = events.sources[int(events.source[event])], int(events.offset[event])
-    return (source.topic, source.epoch, source.partition, offset), {
-        "event_id": events.ids[event],
-        "topic": source.topic,
-        "partition": source.partition,
-        "offset": offset,
-        "epoch": source.epoch,
-    }
+def _of_events(events: Events, chosen: NDArray[np.int32]) -> Iterator[tuple[tuple[str | int, ...], Cause]]:
+    """What the id is made of, and the cause, of each of the `chosen` events."""
+    ids = Texts.of(events.ids).take(chosen).tolist()
+    numbers = events.source[chosen].tolist(), events.offset[chosen].tolist()
+    for event_id, number, offset in zip(ids, *numbers, strict=True):
+        source = events.sources[number]
+        yield (
+            (source.topic, source.epoch, source.partition, offset),
+            {
+                "event_id": event_id,
+                "topic": source.topic,
+                "partition": source.partition,
+                "offset": offset,
+                "epoch": source.epoch,
+            },
+        )
 
 
 def _of_timer(user: str, time: int) -> tuple[tuple[str | int, ...], Cause]:

@@ -342,11 +342,16 @@ def _order(records: NDArray[np.void], out: NDArray[np.void], running: NDArray[np
 
     Notes where that is. Returns None where no timer came due.
     """
-    timers = out["event"] < 0
-    if not timers.any():
+    is_timer = out["event"] < 0
+    timers, events = np.flatnonzero(is_timer), np.flatnonzero(~is_timer)
+    if not len(timers):
         return None
-    out["at"][timers] = np.searchsorted(running, out["time"][timers])
-    return np.lexsort((records["user"][out["row"]], out["time"], ~timers, out["at"]))
+    woken = out[timers]
+    at = np.searchsorted(running, woken["time"])
+    out["at"][timers] = at
+    # Those of events are in order.
+    first = np.lexsort((records["user"][woken["row"]], woken["time"], at))
+    return np.insert(events, np.searchsorted(out["at"][events], at[first]), timers[first])
 
 
 def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> Advanced:
@@ -358,7 +363,7 @@ def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> 
         for run in runs:
             if run.order is not None:
                 order[run.lines] = run.order + run.lines.start
-        features, out = features[order], out[order]
+        features, out = features.take(order, axis=0), out.take(order)
     event, at, row = out["event"].copy(), out["at"].copy(), out["row"].copy()
     spans, events, records = list[Span](), 0, 0
     for stretch, run in zip(stretches, runs, strict=True):
