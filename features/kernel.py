@@ -24,21 +24,20 @@ from messages.compiled import Rows, compiled, part, signed
 from messages.machine_code import begin, finish
 
 #: The modules whose kernels a batch needs, those that take longest to compile first.
-KERNELS = ("features.kernel", "features.reading", "messages.scanning", "features.packing", "messages.gathering")
+KERNELS = (
+    "features.kernel",
+    "features.reading",
+    "messages.scanning",
+    "features.ledger",
+    "features.packing",
+    "messages.gathering",
+)
 
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
 
 _ROW = np.dtype(
-    [
-        ("event", "i4"),
-        ("at", "i4"),
-        ("time", "i8"),
-        ("row", "u4"),
-        ("label", "u1"),
-        ("opened", "?"),
-        ("retire", "?"),
-    ],
+    [("event", "i4"), ("at", "i4"), ("time", "i8"), ("row", "u4"), ("label", "u1"), ("opened", "?"), ("retire", "?")],
     align=True,
 )
 

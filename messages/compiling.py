@@ -66,6 +66,9 @@ class _Library(CPUCodeLibrary):
         for function in ir_module.functions:
             if function.blocks and not function.linkage:
                 function.linkage = "linkonce_odr"
+            size = sum(len(block.instructions) + 2 for block in function.blocks)
+            if size > _INLINED and "alwaysinline" not in function.attributes:
+                function.attributes.add("noinline")
         self._texts.append(normalize_ir_text(str(ir_module)))
 
     def finalize(self) -> None:
@@ -81,7 +84,7 @@ class _Library(CPUCodeLibrary):
         linked.add(self)
         for text in reversed(self._texts):  # callers first: what nobody has called is left out
             own = llvm.parse_assembly(text)
-            for function in own.functions:
+            for function in own.functions if entry else ():
                 if function.name == entry:
                     function.linkage = "external"
             module.link_in(own)
@@ -158,9 +161,6 @@ def _close(code: Any, entries: set[str]) -> None:
     for function in code.functions:
         if not function.is_declaration and function.name not in entries:
             function.linkage = "internal"
-            size = str(function).count("\n")  # an instruction is a line; to be told of each one takes far longer
-            if size > _INLINED and not any(b"alwaysinline" in attributes for attributes in function.attributes):
-                function.add_function_attribute("noinline")
 
 
 def _needed(module: str, code: Any) -> list[str]:
@@ -180,7 +180,7 @@ def _signature(function: Joint) -> Any:
 
 def _entry(function: Joint) -> Any:
     """A function that takes what `_signature` says and calls `function` with arrays."""
-    space: dict[str, Any] = {"function": Part(function.function)}
+    space: dict[str, Any] = {"function": function}
     names = [f"word{number}" for number in range(len(function.parameters))]
     arguments = list(names)
     for number, parameter in enumerate(function.parameters):
