@@ -23,22 +23,16 @@ from messages.columns import EVENT
 from messages.compiled import Rows, compiled, part, signed
 from messages.machine_code import begin, finish
 
-#: The modules whose kernels a batch needs, those that take longest to compile first.
-KERNELS = ("features.kernel", "features.reading", "messages.scanning", "features.packing", "messages.gathering")
+#: The modules whose kernels a batch needs: those that take longest to compile, which are begun first, and the others.
+_LARGE = "features.kernel", "features.reading", "messages.scanning"
+_SMALL = "features.packing", "features.ledger", "messages.gathering"
+KERNELS = (*_LARGE, *_SMALL)
 
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
 
 _ROW = np.dtype(
-    [
-        ("event", "i4"),
-        ("at", "i4"),
-        ("time", "i8"),
-        ("row", "u4"),
-        ("label", "u1"),
-        ("opened", "?"),
-        ("retire", "?"),
-    ],
+    [("event", "i4"), ("at", "i4"), ("time", "i8"), ("row", "u4"), ("label", "u1"), ("opened", "?"), ("retire", "?")],
     align=True,
 )
 
@@ -391,7 +385,7 @@ def _joined(stretches: Sequence[Stretch], rows: _Rows, runs: Sequence[_Run]) -> 
 
 def begin_compiling(*more: str) -> list[Future[bytes]]:
     """Have other processes compile what is not on disk; each future ends with one module's code, or NotCompiled."""
-    return [begin(import_module(module).__name__) for module in (*KERNELS, *more)]
+    return [begin(import_module(module).__name__) for module in (*_LARGE, *more, *_SMALL)]
 
 
 def compile_kernels(*more: str) -> None:

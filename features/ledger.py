@@ -9,14 +9,14 @@ Order matters only outside of what a healthy book does: a repayment that names a
 arrives before its bill was issued and after another one paid past its due date, and a statement issued twice.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from features.record import BILL, BILLS, CATEGORY_COUNT, DAY, UNASSIGNED
+from features.record import BILL, BILLS, CATEGORY_COUNT, DAY, RECORD, UNASSIGNED
 from features.tiles import U2_MAX, U4_MAX
 from messages.columns import FLAG_CARRIES_BALANCE
-from messages.compiled import part, signed
+from messages.compiled import Row, joint, part, signed
 
 #: Scratch of one reading: what counts as paid for each bill, and what is left over; mixes of categories.
 SCRATCH = np.dtype(
@@ -241,8 +241,8 @@ def _pay_unassigned(r: Any, time: int, amount: int) -> None:
     log[j].amount = amount
 
 
-@part
-def settle(r: Any, s: Any) -> None:
+@joint
+def settle(r: Annotated[Any, Row(RECORD)], s: Annotated[Any, Row(SCRATCH)]) -> None:
     """Work out into `s` what counts as paid: payments without a bill are spread in order of time.
 
     A reversal without a bill first cancels the newest such payments before it. A payment goes to the latest carrying

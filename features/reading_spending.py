@@ -85,7 +85,7 @@ def log_deviation(count: int, log_sum: int, square_sum: int) -> float:
     if count < EXACT_COUNT:
         spread = float(count * square_sum - log_sum * log_sum)
     else:
-        spread = max(float(count) * float(square_sum) - float(log_sum) ** 2, 0.0)
+        spread = max(float(count) * float(square_sum) - float(log_sum) * float(log_sum), 0.0)
     return math.sqrt(spread) / (1000.0 * count)
 
 

@@ -5,7 +5,7 @@ the names of the files that will hold their code are read from the standard inpu
 the standard output, after its length in 8 bytes.
 
 numba would optimise every function and make machine code of it, and do so again in each function that it becomes a
-part of. Here all that belongs to a module is optimised once, together.
+part of. Here all that belongs to a module is optimised once, together (and `messages.sparing` spares numba more).
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -24,15 +24,17 @@ sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
 import numba  # noqa: E402
 from numba import types  # noqa: E402
 from numba.core import typed_passes, untyped_passes  # noqa: E402
+from numba.core.cgutils import normalize_ir_text  # noqa: E402
 from numba.core.codegen import CPUCodeLibrary  # noqa: E402
 from numba.core.compiler import CompilerBase  # noqa: E402
-from numba.core.compiler_machinery import PassManager  # noqa: E402
 from numba.core.registry import CPUDispatcher, cpu_target  # noqa: E402
+from numba.core.targetconfig import ConfigStack  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from numba.np.arrayobj import make_array, populate_array  # noqa: E402
 
 from messages.compiled import ARRAY_DATA, ARRAY_LENGTHS, DECLARED, Joint, Part, Row, Rows  # noqa: E402
 from messages.machine_code import name  # noqa: E402
+from messages.sparing import spare_numba  # noqa: E402
 
 #: Parts of more instructions than this are called, not inlined, which halves LLVM's work and costs nothing to speak of.
 _INLINED = 300
@@ -47,7 +49,6 @@ _PASSES = (
     typed_passes.NopythonTypeInference,
     typed_passes.PreLowerStripPhis,
     typed_passes.IRLegalization,
-    typed_passes.AnnotateTypes,
     typed_passes.NativeLowering,
     typed_passes.NoPythonBackend,
 )
@@ -56,8 +57,19 @@ _PASSES = (
 class _Library(CPUCodeLibrary):
     """The code of one function, kept as it is until all that it calls is there."""
 
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
+    def __init__(self, codegen: Any, name: str) -> None:
+        super().__init__(codegen, name)
+        self._texts: list[str] = []
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Keep it as text. Of what others call there may be copies."""
+        for function in ir_module.functions:
+            if function.blocks and not function.linkage:
+                function.linkage = "linkonce_odr"
+            size = sum(len(block.instructions) + 2 for block in function.blocks)
+            if size > _INLINED and "alwaysinline" not in function.attributes:
+                function.attributes.add("noinline")
+        self._texts.append(normalize_ir_text(str(ir_module)))
 
     def finalize(self) -> None:
         """There is nothing to do yet."""
@@ -67,23 +79,29 @@ class _Library(CPUCodeLibrary):
         """No function can be run in this process."""
         return 0
 
-    def link_into(self, module: Any, linked: "set[_Library]") -> None:
-        """Add this and all that it calls to `module`, but for what is `linked` already."""
-        # Of what others call, several may hold a copy; the root is nobody's, and would be dropped as a copy.
-        module.link_in(self._get_module_for_linking() if linked else self._final_module, preserve=True)
+    def link_into(self, module: Any, linked: "set[_Library]", entry: str = "") -> None:
+        """Add this and all that it calls to `module`, but for what is `linked` already; keep `entry` in any case."""
         linked.add(self)
+        for text in reversed(self._texts):  # callers first: what nobody has called is left out
+            own = llvm.parse_assembly(text)
+            for function in own.functions if entry else ():
+                if function.name == entry:
+                    function.linkage = "external"
+            module.link_in(own)
         for library in self._linking_libraries:
             if library not in linked and isinstance(library, _Library):
                 library.link_into(module, linked)
 
 
 class _Passes(CompilerBase):
-    def define_pipelines(self) -> list[PassManager]:
-        passes = PassManager("kernels")
-        for one in _PASSES:
-            passes.add_pass(one, one._name)
-        passes.finalize()
-        return [passes]
+    """numba's passes one after the other: without looking at the function again in between, and at the clock."""
+
+    def _compile_core(self) -> Any:
+        with ConfigStack().enter(self.state.flags.copy()):
+            for one in _PASSES:
+                one().run_pass(self.state)
+        self.state.pipeline = None
+        return self.state.cr
 
 
 class _Dispatcher(CPUDispatcher):
@@ -123,9 +141,10 @@ class _Compiler:
         import_module(module)
         code = llvm.parse_assembly("")
         code.triple, code.data_layout = llvm.get_process_triple(), self._codegen._data_layout
+        linked: set[_Library] = set()
         for symbol, function in DECLARED[module].items():
             entry: Any = numba.cfunc(_signature(function), pipeline_class=_Passes, **_OPTIONS)(_entry(function))
-            entry._library.link_into(code, set())
+            entry._library.link_into(code, linked, entry.native_name)
             code.get_function(entry.native_name).name = symbol
         _close(code, set(DECLARED[module]))
         code.verify()
@@ -142,9 +161,6 @@ def _close(code: Any, entries: set[str]) -> None:
     for function in code.functions:
         if not function.is_declaration and function.name not in entries:
             function.linkage = "internal"
-            size = str(function).count("\n")  # an instruction is a line; to be told of each one takes far longer
-            if size > _INLINED and not any(b"alwaysinline" in attributes for attributes in function.attributes):
-                function.add_function_attribute("noinline")
 
 
 def _needed(module: str, code: Any) -> list[str]:
@@ -164,7 +180,7 @@ def _signature(function: Joint) -> Any:
 
 def _entry(function: Joint) -> Any:
     """A function that takes what `_signature` says and calls `function` with arrays."""
-    space: dict[str, Any] = {"function": Part(function.function)}
+    space: dict[str, Any] = {"function": function}
     names = [f"word{number}" for number in range(len(function.parameters))]
     arguments = list(names)
     for number, parameter in enumerate(function.parameters):
@@ -203,6 +219,7 @@ def _rows(parameter: Rows) -> Any:
     return intrinsic(rows)
 
 
+spare_numba()
 _compiler = _Compiler()
 numba_type = _compiler.numba_type
 compile_module = _compiler.compile

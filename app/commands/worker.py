@@ -32,9 +32,10 @@ def worker(
 
     Example: DUEWATCH_KAFKA_BOOTSTRAP=kafka:9092 DUEWATCH_REDIS_URL=redis://redis:6379/0 duewatch worker
     """
+    from app.kernels import WORKING
     from features.kernel import begin_compiling
 
-    begin_compiling()  # on another processor, while this one imports
+    begin_compiling(*WORKING)  # on another processor, while this one imports
     from app.worker import run_worker
     from policy.policy import PolicyError
 
