@@ -21,7 +21,7 @@ from benchmarks import deciding, latency, product, replaying, startup
 from benchmarks.standard import __main__ as standard
 
 REPEAT = 5
-LATENCY_USERS, LATENCY_SECONDS = 20_000, 30
+LATENCY_USERS, LATENCY_SECONDS = 20_000, 20
 STREAMS = ("ours", "kafka_streams", "kafka_streams_eos")
 
 
