@@ -13,12 +13,10 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-from benchmarks import deciding, latency, product, replaying, startup
-from benchmarks.standard import __main__ as standard
 
 REPEAT = 5
 LATENCY_USERS, LATENCY_SECONDS = 20_000, 20
@@ -72,54 +70,66 @@ def table(points: Sequence[Point]) -> str:
     return "\n".join(lines)
 
 
+def main_of(part: str) -> Callable[[Sequence[str]], int]:
+    """What runs a part; some need packages that only the benchmark extra has."""
+    runs: Callable[[Sequence[str]], int] = import_module(f"benchmarks.{part}").main
+    return runs
+
+
 class _Parts:
     """Runs parts and reads their figures."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def run(self, name: str, main: Callable[[Sequence[str]], int], *arguments: Any) -> Any:
+    def run(self, name: str, part: str, *arguments: Any) -> Any:
         """Run one part; returns what it wrote. Raises SystemExit where it failed."""
         file = self._directory / f"{name}.json"
         print(f"\n== {name}: {' '.join(map(str, arguments))} ==", flush=True)
-        if main([*map(str, arguments), "--json", str(file)]):
+        if main_of(part)([*map(str, arguments), "--json", str(file)]):
             raise SystemExit(f"{name} failed")
         return json.loads(file.read_text())
+
+    def keep(self, name: str, figures: Any) -> None:
+        """Write what several parts found together, as `benchmarks.plots` reads it."""
+        (self._directory / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def _points(parts: _Parts, repeat: int) -> Iterator[Point]:
     times = ("--repeat", repeat)
     others = ("bytewax", "faust_per_event", "floor")
-    found = parts.run("standard-5k", standard.main, "--users", 5_000, "--engines", *STREAMS, *others, *times)
-    yield from _ahead(found, {"kafka_streams": 2.0, "kafka_streams_eos": 3.0, "bytewax": 5.0, "faust_per_event": 100.0})
-    yield _standard(found, 250_000)
-    found = parts.run("standard-500k", standard.main, "--users", 500_000, "--engines", *STREAMS, *times)
-    yield from _ahead(found, {"kafka_streams": 2.5, "kafka_streams_eos": 2.5})
-    yield _standard(found, 100_000)
+    one = parts.run("standard-5k", "standard.__main__", "--users", 5_000, "--engines", *STREAMS, *others, *times)
+    yield from _ahead(one, {"kafka_streams": 2.0, "kafka_streams_eos": 3.0, "bytewax": 5.0, "faust_per_event": 100.0})
+    yield _standard(one, 250_000)
+    other = parts.run("standard-500k", "standard.__main__", "--users", 500_000, "--engines", *STREAMS, *times)
+    yield from _ahead(other, {"kafka_streams": 2.5, "kafka_streams_eos": 2.5})
+    yield _standard(other, 100_000)
+    parts.keep("standard", {"standard": [*one["standard"], *other["standard"]]})
 
-    few = parts.run("product-5k", product.main, "--users", 5_000, *times)
+    few = parts.run("product-5k", "product", "--users", 5_000, *times)
     capacity = _rate(few)
     yield Point("whole product path, 5,000 users", 60_000, capacity, "events/s")
-    many = parts.run("product-500k", product.main, "--users", 500_000, *times)
+    many = parts.run("product-500k", "product", "--users", 500_000, *times)
     yield Point("whole product path, 500,000 users", 40_000, _rate(many), "events/s")
-    pair = parts.run("workers", product.main, "--users", 5_000, "--partitions", 8, "--workers", 1, 2, *times)
-    one, two = (_rate([run for run in pair if run["workers"] == workers]) for workers in (1, 2))
-    yield Point("two workers, times one, 8 partitions", 1.7, two / one, "times")
-    replayed = parts.run("replaying", replaying.main, "--users", 5_000, *times)
+    pair = parts.run("workers", "product", "--users", 5_000, "--partitions", 8, "--workers", 1, 2, *times)
+    alone, together = (_rate([run for run in pair if run["workers"] == workers]) for workers in (1, 2))
+    yield Point("two workers, times one, 8 partitions", 1.7, together / alone, "times")
+    parts.keep("product", [*few, *many, *pair])
+    replayed = parts.run("replaying", "replaying", "--users", 5_000, *times)
     ahead = statistics.median(run["rate"] for run in replayed if run["processes"] > 1)
     yield Point("replay, 5,000 users", 200_000, ahead, "events/s")
 
     rates = [round(capacity / 2, -3)] * repeat
     load = ("--users", LATENCY_USERS, "--seconds", LATENCY_SECONDS, "--rates", *rates)
-    measured = parts.run("latency", latency.main, *load)
+    measured = parts.run("latency", "latency", *load)
     for name, aim in (("p50", 15.0), ("p99", 50.0), ("p99.9", 150.0)):
         value = statistics.median(one["milliseconds"][name] for one in measured)
         yield Point(f"a warning at half of that rate, {name}", aim, value, "ms", least=False)
 
-    grown = parts.run("deciding", deciding.main)
+    grown = parts.run("deciding", "deciding")
     yield Point("judging with 100 conditions, times 5", 20.0, grown["conditions"], "times", least=False)
     yield Point("judging with 100 features read, times 20", 5.0, grown["features"], "times", least=False)
-    started = parts.run("startup", startup.main, "--apache-kafka", "--rounds", repeat)
+    started = parts.run("startup", "startup", "--apache-kafka", "--rounds", repeat)
     yield Point("a worker is ready, with kernels kept", 5.0, started["warm"], "s", least=False)
     yield Point("a worker is ready, with none kept", 10.0, started["cold"], "s", least=False)
 
