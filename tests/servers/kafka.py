@@ -218,6 +218,8 @@ class KafkaCluster:
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": in_sync,
             "broker.session.timeout.ms": 6000,
+            # Half of a heap of 256 MB otherwise, in one piece, which a broker does not always find.
+            "log.cleaner.dedupe.buffer.size": 16 << 20,
             "num.network.threads": 2,
             "num.io.threads": 2,
         }
