@@ -9,6 +9,7 @@ its own.
 import ctypes
 import os
 import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ from messages.compiled import ARRAY_DATA, ARRAY_LENGTHS, DECLARED, Joint
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CHECKSUM = 16
+#: What a source imports: the first word of the name.
+_IMPORTED = re.compile(rb"^(?:from|import) (\w+)", re.MULTILINE)
 
 
 class NotCompiled(RuntimeError):
@@ -207,8 +210,12 @@ def name(module: str) -> str:
 @cache
 def _sources(package: Path) -> str:
     """Hash of the package's sources, and of those of the packages below it, whose constants kernels take up."""
-    digest = blake2b(digest_size=8)
-    for source in sorted({*package.glob("*.py"), *Path(__file__).parent.glob("*.py")}):
-        digest.update(source.name.encode())
-        digest.update(source.read_bytes())
+    digest, packages = blake2b(digest_size=8), [*dict.fromkeys((Path(__file__).parent, package))]
+    for one in packages:  # which grows meanwhile
+        for source in sorted(one.glob("*.py")):
+            text = source.read_bytes()
+            digest.update(f"{one.name}/{source.name}".encode())
+            digest.update(text)
+            imported = {_ROOT / name.decode() for name in _IMPORTED.findall(text)}
+            packages += sorted(other for other in imported - {*packages} if other.is_dir())
     return digest.hexdigest()

@@ -217,14 +217,14 @@ class _Batch:
         graded = grades.assess(document.grades, columns, standing, time, probability, failures)
         # Everything else goes by the grade that this row gives: who has just become worse gets no raise.
         features[:, INDEX["grade"]] = self.advanced.features[rows, INDEX["grade"]] = graded.grade
-        known = {key: value for key, value in known.items() if key not in screened.answers.by_grade}
+        known = {key: value for key, value in known.items() if key not in screened.screen.answers.by_grade}
         columns = Columns(features, INDEX, () if known else self.policy.features, known)
         steps = collections.assess(document.collections, columns, standing, failures)
         room = limits.room(document.limits, columns, failures)
         wishes = requests.assess(document.limits, columns, failures)
         left = Remaining(document.guard_rails, standing, time)
         watches = self.policy.watches
-        found = screened.found(self.policy.screen) or triggers.evaluate(watches, columns)
+        found = screened.found() or triggers.evaluate(watches, columns)
         moves = triggers.assess(watches, self.policy.table, document.review, found, standing, time, left, failures)
         plan = limits.plan(document.limits, columns, standing, time, moves, room, left)
         acts = opening | graded.moved | steps.moved | moves.moves | (plan.step != limits.NONE) | self.answered[rows]

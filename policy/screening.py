@@ -91,23 +91,25 @@ class Screened:
     """
 
     through: NDArray[np.bool_]
-    answers: Answers
+    screen: "Screen"
     results: NDArray[np.float64] | None
 
     def known(self) -> dict[str, Numbers | Truth]:
         """What is told of all but the triggers, for `Columns.known`, as of before a grade changes."""
         if self.results is None:
             return {}
-        first, keys = self.answers.first, self.answers.keys
+        answers = self.screen.answers
+        first, keys = answers.first, answers.keys
         holds = (self.results[:, first:] != 0.0).T
         known: dict[str, Numbers | Truth] = dict(zip(keys, map(Truth, holds), strict=True))
-        return known | {keys[i]: Numbers(self.results[:, first + i]) for i in self.answers.formulas}
+        return known | {keys[i]: Numbers(self.results[:, first + i]) for i in answers.formulas}
 
-    def found(self, ready: "Screen") -> Found | None:
+    def found(self) -> Found | None:
         """What is told of the triggers; None where one of them mentions the grade, or nothing is told."""
-        if self.results is None or self.answers.watched_by_grade:
+        ready = self.screen
+        if self.results is None or ready.answers.watched_by_grade:
             return None
-        holds = self.results[:, : self.answers.first].T != 0.0
+        holds = self.results[:, : ready.answers.first].T != 0.0
         if not len(ready.watches):
             return Found(np.zeros(holds.shape, np.uint8), holds)
         ranks = holds[ready.levels["result"]] * ready.levels["rank"].astype(np.uint8)[:, None]
@@ -225,7 +227,7 @@ def may_decide(
         counts,
     )
     through, in_doubt = counts.tolist()
-    return Screened(found.view(np.bool_), ready.answers, None if in_doubt else kept[:through])
+    return Screened(found.view(np.bool_), ready, None if in_doubt else kept[:through])
 
 
 @compiled

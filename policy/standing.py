@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from features.reading import FEATURE_ROW, named
 from features.record import DAY, RECORD, STANDING_FIELDS
-from messages.compiled import Rows, compiled, part, signed
+from messages.compiled import Rows, compiled, signed
+from scoring.bounds import larger, smaller, within
 
 #: The policy's part of RECORD, in the order in which it lies there.
 STANDING = np.dtype([(name, RECORD[name]) for name in RECORD.names or () if name in STANDING_FIELDS], align=True)
@@ -100,19 +101,11 @@ def _complete(
         f.limit_known = 1.0 if known else 0.0
         f.starting_limit = float(user.starting_limit)
         f.utilisation = owed / used_of if used_of > 0.0 else (1.0 if owed > 0.0 else 0.0)
-        f.available_limit = _positive(limit - owed) if user.frozen == OPEN else 0.0
-        f.over_limit_ratio = _positive(f.utilisation - 1.0) if known and used_of > 0.0 else 0.0
+        f.available_limit = larger(limit - owed, 0.0) if user.frozen == OPEN else 0.0
+        f.over_limit_ratio = larger(f.utilisation - 1.0, 0.0) if known and used_of > 0.0 else 0.0
         # What is owed has this event's purchase in it already.
         f.limit_headroom_for_event = limit - owed
         f.grade = float(user.grade)
         f.frozen = 1.0 if user.frozen != OPEN else 0.0
-        days = _positive((time[i] - changed) / DAY) if changed > 0 else _NEVER_DAYS
-        f.days_since_limit_change = _NEVER_DAYS if days > _NEVER_DAYS else days
-        to_income = limit / f.income_estimate if f.income_estimate > 0.0 else 0.0
-        f.limit_to_income = _LARGEST_RATIO if to_income > _LARGEST_RATIO else to_income
-
-
-@part
-def _positive(x: float) -> float:
-    """0 where it is less; what is no number stays none."""
-    return 0.0 if x < 0.0 else x
+        f.days_since_limit_change = within((time[i] - changed) / DAY, 0.0, _NEVER_DAYS) if changed > 0 else _NEVER_DAYS
+        f.limit_to_income = smaller(limit / f.income_estimate, _LARGEST_RATIO) if f.income_estimate > 0.0 else 0.0

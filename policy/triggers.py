@@ -164,7 +164,8 @@ def assess(
     for _, bad in failures:
         failed |= bad
     severities, since = standing["warning_severity"].T, standing["warning_since"].T
-    before, moves, after = severities[table.slot], *_moves(table, found, severities, since, time, rails)
+    before = severities[table.slot]
+    moves, after = _moves(table, found, before, since[table.slot], time, rails)
     review_move, review_after = _review(review, failed, severities[review.id - 1], since[review.id - 1], time)
     move, severity = np.vstack([moves, review_move]), np.vstack([after, review_after])
     return Moves(
@@ -186,16 +187,16 @@ def _any_line(of_lines: NDArray[Any]) -> NDArray[np.bool_]:
 def _moves(
     table: Table,
     found: Found,
-    severities: NDArray[np.uint8],
+    before: NDArray[np.uint8],
     since: NDArray[np.uint32],
     time: NDArray[np.int64],
     rails: Remaining,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """What all triggers do, and their severity after it: u1[triggers, p] each."""
-    before, severity, over = severities[table.slot], found.severity, found.over & (found.severity == 0)
+    severity, over = found.severity, found.over & (found.severity == 0)
     if found.bad is not None:
         over &= ~found.bad
-    over &= time - since[table.slot].astype(np.int64) >= table.cooldown
+    over &= time - since.astype(np.int64) >= table.cooldown
     # The guard rail leaves the first so many of a row's lines, and never bounds critical ones.
     bounded = (before == 0) & (severity > 0) & (severity < _CRITICAL)
     earlier = np.cumsum(bounded, axis=0) - bounded

@@ -27,9 +27,7 @@ class Prepared:
     count: int  # rows
     events: Events  # in the order of rows; `row` of the columns is set
     opened: Sequence[str]  # users mentioned for the first time: they get the next rows of the book
-    broadcasts: Sequence[
-        tuple[str, FileRecord]
-    ]  # topic and row of market indicators and policies, in the order of rows
+    broadcasts: Sequence[tuple[str, FileRecord]]  # of market and policies: topic and row, in the order of rows
     refused: Sequence[Refusal]
     file: int = 0  # number of the file, from 0
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import INDEX, WIDTH
-from messages.compiled import Rows, compiled, part
+from messages.compiled import Rows, compiled
+from scoring.bounds import larger, within
 
 #: Log-odds of an event that deviates in nothing, and what each unit of a (clipped, one-sided) deviation adds.
 BASE_LOG_ODDS = -3.0
@@ -65,17 +66,8 @@ def _anomaly(
             one = deviations[k]
             x = features[i, one.column]
             if one.is_ratio != 0:
-                x = math.log(1e-6 if x < 1e-6 else x)
-            log_odds += one.weight * _clipped(x - one.start, one.most)
+                x = math.log(larger(x, 1e-6))
+            log_odds += one.weight * within(x - one.start, 0.0, one.most)
         # The purchase judged does not count as its own history.
-        known = features[i, _PURCHASES] - features[i, _IS_PURCHASE]
-        known = 0.0 if known < 0.0 else known
+        known = larger(features[i, _PURCHASES] - features[i, _IS_PURCHASE], 0.0)
         found[i] = 1.0 / (1.0 + math.exp(-(log_odds * (known / (known + HALF_KNOWN)))))
-
-
-@part
-def _clipped(deviation: float, most: float) -> float:
-    """Between 0 and `most`; no number where it is none."""
-    if deviation > most:
-        return most
-    return 0.0 if deviation < 0.0 else deviation

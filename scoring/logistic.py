@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.inputs import INPUTS, LEARNED, POSITIONS, SCHEMA_HASH
-from scoring.points import REGRESSOR, combine
+from scoring.points import REGRESSOR, combine, weighed_of
 from scoring.scorecard import Scorecard, inputs_of, log_odds, sigmoid
 
 #: What the pipeline sees, in this order: the scorecard's log-odds, then the learned features, clipped.
@@ -63,7 +63,9 @@ class Logistic:
         slope = self.weight[0] / self.scale[0] if self.scale[0] else 0.0
         for name, column in zip(lines, points.T, strict=True):
             weights[:, names.index(name)] += slope * column
-        for name, part in zip(REGRESSORS[1:], self._parts(inputs_of(features))[1:], strict=True):
+        inputs, parts = inputs_of(features), np.empty((len(features), len(REGRESSORS)))
+        weighed_of(inputs, _made_ready(self.mean, self.scale, self.weight), log_odds(inputs), parts)
+        for name, part in zip(REGRESSORS[1:], parts.T[1:], strict=True):
             weights[:, names.index(name)] += part
         return names, weights
 
@@ -94,12 +96,6 @@ class Logistic:
             tuple(parameters["weight"]),
             parameters["intercept"][0],
         )
-
-    def _parts(self, inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        return [
-            weight * ((column - mean) / scale) if scale else np.zeros(len(inputs))
-            for column, mean, scale, weight in zip(regressors(inputs), self.mean, self.scale, self.weight, strict=True)
-        ]
 
 
 @lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from messages.compiled import Rows, compiled, part
+from scoring.bounds import larger, smaller, within
 from scoring.inputs import INPUTS
 
 #: The limit, in minor units of the book's currency, that neither adds nor takes points (30,000 of a yuan book).
@@ -56,6 +57,7 @@ _Matrix = Annotated[Any, Rows(np.float64, 2)]
 _Inputs = Annotated[Any, Rows(INPUT_ROW)]
 _Lines = Annotated[Any, Rows(LINE)]
 _Knots = Annotated[Any, Rows(KNOT)]
+_Regressors = Annotated[Any, Rows(REGRESSOR)]
 _Numbers = Annotated[Any, Rows(np.float64)]
 
 
@@ -80,31 +82,43 @@ def log_odds_of(
 
 
 @compiled
-def combine(
-    matrix: _Matrix, regressors: Annotated[Any, Rows(REGRESSOR)], intercept: _Numbers, log_odds: _Numbers
-) -> None:
+def combine(matrix: _Matrix, regressors: _Regressors, intercept: _Numbers, log_odds: _Numbers) -> None:
     """Make the scorecard's log-odds f8[m] those of the learned model, in place."""
     for i in range(len(log_odds)):
         total = 0.0
         for k in range(len(regressors)):
-            one = regressors[k]
-            if one.scale != 0.0:
-                x = log_odds[i] if one.column < 0 else _within(matrix[i, one.column], one.low, one.high)
-                total += one.weight * ((x - one.mean) / one.scale)
+            total += _weighed(matrix, i, regressors[k], log_odds[i])
         log_odds[i] = total + intercept[0]
+
+
+@compiled
+def weighed_of(matrix: _Matrix, regressors: _Regressors, log_odds: _Numbers, parts: _Matrix) -> None:
+    """Fill f8[m, regressors]: what each adds to the learned model's log-odds; `log_odds` are the scorecard's."""
+    for i in range(len(log_odds)):
+        for k in range(len(regressors)):
+            parts[i, k] = _weighed(matrix, i, regressors[k], log_odds[i])
 
 
 @compiled
 def probability_of(log_odds: _Numbers, probability: _Numbers) -> None:
     """Fill f8[m]: 1 / (1 + exp(-x)), strictly between 0 and 1; no number where x is none."""
     for i in range(len(log_odds)):
-        probability[i] = 1.0 / (1.0 + math.exp(-_within(log_odds[i], -MOST_LOG_ODDS, MOST_LOG_ODDS)))
+        probability[i] = 1.0 / (1.0 + math.exp(-within(log_odds[i], -MOST_LOG_ODDS, MOST_LOG_ODDS)))
+
+
+@part
+def _weighed(matrix: Any, i: int, one: Any, log_odds: float) -> float:
+    """What a regressor adds in the i-th row; a scale of 0 leaves it out."""
+    if one.scale == 0.0:
+        return 0.0
+    x = log_odds if one.column < 0 else within(matrix[i, one.column], one.low, one.high)
+    return float(one.weight * ((x - one.mean) / one.scale))
 
 
 @part
 def _worth(matrix: Any, i: int, f: Any, line: Any, knots: Any) -> float:
     """What a line is worth in row `f`, the i-th of the matrix: linear between its knots, constant beyond them."""
-    limit = _larger(f.limit, f.starting_limit)
+    limit = larger(f.limit, f.starting_limit)
     if (line.unless & _UNJUDGED) != 0 and f.judged_bills == 0.0:
         return 0.0
     if (line.unless & _NO_LIMIT) != 0 and limit <= 0.0:
@@ -124,31 +138,15 @@ def _worth(matrix: Any, i: int, f: Any, line: Any, knots: Any) -> float:
 @part
 def _judged(value: int, f: Any, limit: float) -> float:
     if value == _SILENT_DAYS:
-        return float(_smaller(f.days_past_due, f.days_since_repayment))
+        return float(smaller(f.days_past_due, f.days_since_repayment))
     if value == _REPAID_SHARE:
-        return float(f.repaid_90d / _larger(limit, 1.0))
+        return float(f.repaid_90d / larger(limit, 1.0))
     if value == _UTILISATION:
         if limit > 0.0:
-            return float(f.owed / _larger(limit, 1.0))
+            return float(f.owed / larger(limit, 1.0))
         return 1.0 if f.owed > 0.0 else 0.0  # without a limit whatever is owed counts as all of it
     if value == _LIMIT_LOG:
-        return math.log(_larger(limit, 1.0) / REFERENCE_LIMIT)
+        return math.log(larger(limit, 1.0) / REFERENCE_LIMIT)
     if value == _FUND_TROUBLE:
         return 1.0 if f.fund_status == 1.0 or f.fund_status == 2.0 or f.fund_status == 4.0 else 0.0
-    return math.log(_larger(f.market_index, 1e-3))
-
-
-@part
-def _larger(x: float, y: float) -> float:
-    """The larger of two; no number where either is none."""
-    return x if x >= y or x != x else y
-
-
-@part
-def _smaller(x: float, y: float) -> float:
-    return x if x <= y or x != x else y
-
-
-@part
-def _within(x: float, low: float, high: float) -> float:
-    return _smaller(_larger(x, low), high)
+    return math.log(larger(f.market_index, 1e-3))

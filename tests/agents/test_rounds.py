@@ -61,25 +61,25 @@ async def test_a_partition_alone_is_decided_at_once(rounds: Rounds, calls: Calls
     assert calls.rounds == [["a"], ["b"]]
 
 
-async def test_a_round_waits_for_a_partition_that_is_on_its_way(rounds: Rounds, calls: Calls) -> None:
-    rounds.comes(1)
+async def until_1_comes_too(rounds: Rounds, calls: Calls) -> None:
+    """Partition 0 asks, nothing is decided however often the loop turns, then 1 asks and both are decided together."""
     first = asyncio.ensure_future(rounds.decide(0, work("a"), IN_FORCE))
     for _ in range(5):
         await asyncio.sleep(0)
     assert calls.rounds == []
     await asyncio.gather(first, rounds.decide(1, work("b"), IN_FORCE))
     assert calls.rounds == [["a", "b"]]
+
+
+async def test_a_round_waits_for_a_partition_that_is_on_its_way(rounds: Rounds, calls: Calls) -> None:
+    rounds.comes(1)
+    await until_1_comes_too(rounds, calls)
 
 
 async def test_who_rested_and_was_given_something_is_waited_for(rounds: Rounds, calls: Calls) -> None:
     rounds.rests(1)
     rounds.given(1)
-    first = asyncio.ensure_future(rounds.decide(0, work("a"), IN_FORCE))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert calls.rounds == []
-    await asyncio.gather(first, rounds.decide(1, work("b"), IN_FORCE))
-    assert calls.rounds == [["a", "b"]]
+    await until_1_comes_too(rounds, calls)
 
 
 async def test_who_waits_or_is_busy_is_not_waited_for_because_more_came_for_him(rounds: Rounds, calls: Calls) -> None:

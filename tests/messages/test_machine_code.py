@@ -133,6 +133,20 @@ def test_the_sources_of_the_own_package_and_of_messages_count(tmp_path: Path) ->
     machine_code._sources.cache_clear()
 
 
+def test_the_sources_of_packages_that_the_own_one_imports_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_code, "_ROOT", tmp_path)
+    for package, text in {"upper": "from middle.x import A", "middle": "import lower.x", "lower": "A = 1"}.items():
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "x.py").write_text(text)
+    before = machine_code._sources(tmp_path / "upper")
+    machine_code._sources.cache_clear()
+    (tmp_path / "lower" / "x.py").write_text("A = 2")
+    assert machine_code._sources(tmp_path / "upper") != before
+    machine_code._sources.cache_clear()
+
+
 def test_a_process_whose_layouts_are_not_those_of_the_sources_gets_no_code(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

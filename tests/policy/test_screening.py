@@ -16,7 +16,7 @@ from policy import triggers
 from policy.columns import Columns
 from policy.judge import judge
 from policy.policy import Policy, default_text, load, load_default
-from policy.screening import Answers, Screened, may_decide
+from policy.screening import Screen, Screened, may_decide
 from policy.standing import STANDING, gather
 from tests.policy.rows import DEFAULTS, START, Told
 
@@ -103,8 +103,8 @@ def test_the_screen_changes_no_decision(
     assert _decided(policy, seed, sound=sound) == screened
 
 
-def _let_all_through(_ready: Any, features: NDArray[np.float64], *_: Any) -> Screened:
-    return Screened(np.ones(len(features), np.bool_), Answers(0, (), (), frozenset(), watched_by_grade=False), None)
+def _let_all_through(ready: Screen, features: NDArray[np.float64], *_: Any) -> Screened:
+    return Screened(np.ones(len(features), np.bool_), ready, None)
 
 
 def test_most_rows_of_a_quiet_book_are_screened_out() -> None:
@@ -132,7 +132,7 @@ def test_what_the_screen_tells_of_a_condition_is_what_the_condition_says() -> No
     standing = np.zeros(rows, STANDING)
     screened = may_decide(policy.screen, advanced.features, standing, advanced.time, nothing, everybody)
     columns = Columns(advanced.features, INDEX)
-    found, own = screened.found(policy.screen), triggers.evaluate(policy.watches, columns)
+    found, own = screened.found(), triggers.evaluate(policy.watches, columns)
     assert found is not None
     assert found.severity.tolist() == own.severity.tolist()
     assert found.severity.any()
@@ -148,7 +148,7 @@ def test_nothing_is_told_where_something_could_not_be_evaluated() -> None:
     standing, times = np.zeros(3, STANDING), np.full(3, START)
     screened = may_decide(ready, features, standing, times, np.zeros(3), np.ones(3, np.bool_))
     assert not screened.known()
-    assert screened.found(ready) is None
+    assert screened.found() is None
 
 
 def test_rows_that_do_not_belong_together_are_an_error() -> None:
