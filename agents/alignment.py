@@ -70,6 +70,11 @@ class Lane:
         self._latest = 0  # greatest event time so far, seconds
         self._chunks: deque[Chunk] = deque()
 
+    @property
+    def has_some(self) -> bool:
+        """Whether there is a hand-over that is not decided to its end, be it of refused records only."""
+        return bool(self._chunks)
+
     def add(
         self,
         events: Events,
@@ -160,9 +165,12 @@ def cut_batch(
     that were fetched since, the topic vouches only for those up to the newest one in its lane. Events of one topic keep
     their order of offsets; between topics the event time decides, then the order of `lanes`.
     """
+    if not any(lane.has_some for lane in lanes.values()):
+        return None, []
     vouchers = [
-        _Voucher(topic, lane.latest if lane.waiting else 0, 0 if unread(topic) else seen_ms(topic))
+        _Voucher(topic, lane.latest if lane.waiting else 0, 0 if behind else seen)
         for topic, lane in lanes.items()
+        if (behind := unread(topic)) or (seen := seen_ms(topic)) != FOREVER
     ]
     counts, holding = _certain(list(lanes.values()), vouchers, most)
     keys = [lane.keys(count) for lane, count in zip(lanes.values(), counts, strict=True) if count]
@@ -177,6 +185,8 @@ def cut_batch(
 
     batch, pieces = Batch(Events.empty(), [], {}), list[Events]()
     for (topic, lane), count in zip(lanes.items(), counts, strict=True):
+        if not lane.has_some:
+            continue
         refused, finished = len(batch.refused), len(batch.acknowledgements)
         position = lane.cut(count, batch, pieces)
         if count or len(batch.refused) > refused or len(batch.acknowledgements) > finished:
@@ -191,7 +201,7 @@ def cut_batch(
 
 @dataclass(frozen=True, slots=True)
 class _Voucher:
-    """For which events a topic vouches: those up to `newest` (s), and those that were fetched before `seen_ms`."""
+    """For which events alone a topic vouches: those up to `newest` (s), and those that were fetched before `seen_ms`."""
 
     topic: str
     newest: int
@@ -201,7 +211,7 @@ class _Voucher:
 def _certain(lanes: Sequence[Lane], vouchers: Sequence[_Voucher], most: int) -> tuple[list[int], list[str]]:
     """By lane, how many events come before the first for which some topic does not vouch; and those topics."""
     counts = [min(lane.waiting, most) for lane in lanes]
-    if all(voucher.seen_ms == FOREVER for voucher in vouchers):
+    if not vouchers:  # everybody vouches for everything
         return counts, []
 
     def bound(fetched_ms: int) -> int:

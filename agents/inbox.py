@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 ALWAYS_WANTED = 1_000
 #: Seconds after which it is said loudly that topics have to wait for another one.
 LONG_WAIT = 10.0
+#: Seconds for which what was told of the lag may stand while batches come: nobody reads it more often.
+REPORT_SECONDS = 0.2
 
 
 class Feed(Protocol):
@@ -65,6 +67,7 @@ class Inbox:
         self._news = asyncio.Event()
         self._held_since: dict[str, float] = {}
         self._told: dict[str, int] = {}  # what was reported last
+        self._tell_again = 0.0  # not before, by the loop's time
 
     def open(self, ticket: int, offsets: Mapping[str, int]) -> None:
         """Expect hand-overs of this ticket from these offsets on."""
@@ -134,13 +137,19 @@ class Inbox:
             return None
         return self.cut()
 
-    def report(self, meters: Meters) -> None:
+    def report_now_and_then(self) -> None:
+        """The same as `report`, unless that was just done."""
+        if asyncio.get_running_loop().time() >= self._tell_again:
+            self.report()
+
+    def report(self) -> None:
         """Tell how much is unread or waiting, where that has changed."""
+        self._tell_again = asyncio.get_running_loop().time() + REPORT_SECONDS
         for topic, lane in self._lanes.items():
             records = self._unread(topic) + lane.waiting
             if self._told.get(topic) != records:
                 self._told[topic] = records
-                meters.unread(topic, self._partition, records)
+                self._meters.unread(topic, self._partition, records)
 
     def _unread(self, topic: str) -> int:
         return self._feed.unread(topic, self._partition, self._lanes[topic].end)

@@ -144,6 +144,7 @@ class Partition:
                     await self._outgoing.finished()
             else:
                 await self._tick()
+                self._inbox.report()
             await self._outgoing.look()
         await self._outgoing.finished()
 
@@ -221,7 +222,7 @@ class Partition:
         await self._deps.publisher.publish([self._deps.dead_letter(refusal) for refusal in batch.refused])
         self._deps.reached("dead-letters")
         await self._apply(batch, self._clock())
-        self._inbox.report(self._deps.meters)
+        self._inbox.report_now_and_then()
 
     def _clock(self) -> int:
         """What counts as now, ms; 0 while events alone move time: in event time, and until everything is read."""

@@ -106,6 +106,10 @@ class Deployment:
         self.workers.append(child_process([sys.executable, str(PROGRAM), "worker"], log, environment))
         self.ports.append(port)
 
+    def pids(self) -> list[int]:
+        """The processes of workers, broker and Redis."""
+        return [*self.servers.pids.values(), *(worker.pid for worker in self.workers)]
+
     def processor_seconds(self) -> dict[str, float]:
         """Processor time so far of all workers together, of the broker and of Redis."""
         used = {name: processor_seconds(pid) for name, pid in self.servers.pids.items()}

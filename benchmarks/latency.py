@@ -1,11 +1,15 @@
 """How long a warning takes: from the moment its event was due to be published until a consumer has the warning.
 
-    python -m benchmarks.latency --capacity 60000 --shares 0.25 0.5 0.75 --seconds 60
+    python -m benchmarks.latency --shares 0.25 0.5 0.75 --seconds 60
 
 Accounts and a life of 60 days until now are worked off first; then `benchmarks/load.py` publishes at fixed rates, open
 loop, by the clock. A consumer of `warnings` notes when it has each of them; the event's id tells when the event was
-due. Both are on this machine, so one clock measures. `--rates` gives events per second instead of shares of a capacity,
-which `python -m benchmarks.product` measures.
+due. Both are on this machine, so one clock measures; and because both would have processors of their own in the field,
+they come before broker, Redis and workers where processors are short.
+
+Rates are shares of the capacity: of what is applied while the same load generator publishes more than that.
+`--capacity` gives another one, such as `python -m benchmarks.product` measures with no load generator beside it;
+`--rates` gives events per second.
 """
 
 import argparse
@@ -19,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,11 +31,15 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.book import DAY_MS, life, opening
 from benchmarks.deployment import Deployment, publish
+from benchmarks.priority import give_way
 from benchmarks.servers import servers
 
 #: The beginning is not counted: the broker's code is compiled, which takes half a processor for as long, and caches
 #: fill. Later rates of the same run find it done.
 FIRST_WARM_UP_SECONDS, WARM_UP_SECONDS = 40.0, 10.0
+#: The rate while the broker warms up before the capacity is measured, and the one that is too much; and the seconds of
+#: it that count, after those in which a backlog comes together.
+WARM_UP_RATE, TOO_MUCH, BACKLOG_SECONDS, TOO_MUCH_SECONDS = 15_000.0, 80_000.0, 3.0, 12.0
 #: Seconds per event that making the load takes, at most, before it begins.
 MAKING_SECONDS = 60e-6
 #: What came later than this after the end of the load is not waited for.
@@ -96,28 +105,57 @@ class Receiver(threading.Thread):
         self.join()
 
 
+class _Load:
+    """Events that another process publishes from `begin` on; making them takes a while."""
+
+    def __init__(self, deployment: Deployment, users: int, rate: float, seconds: float, seed: int) -> None:
+        self.begin = time.time() + 5 + rate * seconds * MAKING_SECONDS
+        arguments = [deployment.servers.bootstrap, users, rate, seconds, self.begin, seed, deployment.partitions]
+        command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[1])
+
+    def until(self, seconds: float) -> None:
+        """Wait until so many seconds of it are over."""
+        time.sleep(max(0.0, self.begin + seconds - time.time()))
+
+    def ended(self) -> Any:
+        """What it tells of itself. Raises SystemExit where it could not be published."""
+        said = self._process.communicate()[0]
+        if self._process.returncode:
+            raise SystemExit("the load could not be published")
+        return json.loads(said)
+
+
+def overloaded(deployment: Deployment, users: int, published: int, seed: int) -> float:
+    """Events per second that are applied while more are published, with the broker warm; then works off the backlog.
+
+    `published` events have been published to the deployment before.
+    """
+    published += _Load(deployment, users, WARM_UP_RATE, FIRST_WARM_UP_SECONDS, seed).ended()["sent"]
+    load = _Load(deployment, users, TOO_MUCH, BACKLOG_SECONDS + TOO_MUCH_SECONDS, seed + 1)
+    load.until(BACKLOG_SECONDS)
+    first = asyncio.run(deployment.counted())
+    load.until(BACKLOG_SECONDS + TOO_MUCH_SECONDS)
+    last = asyncio.run(deployment.counted())
+    asyncio.run(deployment.until(published + load.ended()["sent"]))
+    return (last.events - first.events) / (last.at - first.at)
+
+
 def measure(deployment: Deployment, users: int, rate: float, warm_up: float, seconds: float, seed: int) -> Measured:
     """Load the running workers with `rate` events per second."""
     receiver = Receiver(deployment.servers.bootstrap, deployment.partitions)
     receiver.start()
     receiver.ready.wait()
-    whole = warm_up + seconds
-    begin = time.time() + 5 + rate * whole * MAKING_SECONDS
-    arguments = [deployment.servers.bootstrap, users, rate, whole, begin, seed, deployment.partitions]
-    command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
-    load = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[1])
-    time.sleep(begin + warm_up - time.time())
+    load = _Load(deployment, users, rate, warm_up + seconds, seed)
+    load.until(warm_up)
     used, first = deployment.processor_seconds(), asyncio.run(deployment.counted())
-    time.sleep(seconds)
+    load.until(warm_up + seconds)
     last = asyncio.run(deployment.counted())
     spent = {name: now - used[name] for name, now in deployment.processor_seconds().items()}
-    said = load.communicate()[0]
-    if load.returncode:
-        raise SystemExit("the load could not be published")
-    told = json.loads(said)
+    told = load.ended()
     time.sleep(SETTLE_SECONDS)
     receiver.stop()
-    took = np.array([took for due, took in receiver.seconds if due >= begin + warm_up]) * 1000
+    took = np.array([took for due, took in receiver.seconds if due >= load.begin + warm_up]) * 1000
     if not len(took):
         raise SystemExit("no event of the load led to a warning")
     bounds = 10.0 ** np.arange(0, 4.01, 0.05)
@@ -149,7 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--capacity", type=float, default=60_000, help="events per second that shares are taken of")
+    parser.add_argument(
+        "--capacity", type=float, help="events per second that shares are taken of; measured first, unless given"
+    )
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
     parser.add_argument("--rates", type=float, nargs="+", help="events per second, instead of shares")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each rate, after a warm-up")
@@ -159,8 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write figures and histograms to this file")
     chosen = parser.parse_args(arguments)
     if chosen.quick:
-        chosen.users, chosen.shares, chosen.seconds = 20_000, [0.25], 15.0
-    rates = chosen.rates or [share * chosen.capacity for share in chosen.shares]
+        chosen.users, chosen.rates, chosen.seconds = 20_000, [15_000.0], 15.0
     with servers() as found:
         print(f"{found.described}; {chosen.partitions} partitions, {chosen.users:,} users", flush=True)
         deployment = Deployment(found, chosen.partitions, "clock", {"residents": chosen.residents})
@@ -172,11 +211,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counts = publish(found.bootstrap, before)
         results = []
         with deployment.running():
-            asyncio.run(deployment.until(sum(counts.values())))
+            give_way(deployment.pids())
+            published, warm_up = sum(counts.values()), FIRST_WARM_UP_SECONDS
+            asyncio.run(deployment.until(published))
+            if not (chosen.rates or chosen.capacity):
+                chosen.capacity, warm_up = overloaded(deployment, chosen.users, published, seed=2), WARM_UP_SECONDS
+                print(f"capacity: of {TOO_MUCH:,.0f} events/s, {chosen.capacity:,.0f} are applied", flush=True)
+            rates = chosen.rates or [share * chosen.capacity for share in chosen.shares]
             for number, rate in enumerate(rates):
-                warm_up = WARM_UP_SECONDS if number else FIRST_WARM_UP_SECONDS
-                results.append(measure(deployment, chosen.users, rate, warm_up, chosen.seconds, seed=number + 2))
+                results.append(measure(deployment, chosen.users, rate, warm_up, chosen.seconds, seed=number + 4))
                 print(line(results[-1]), flush=True)
+                warm_up = WARM_UP_SECONDS
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(one) for one in results], indent=1))
     return 0
