@@ -35,12 +35,15 @@ class _Size(NamedTuple):
 
 
 class RedisNode:
-    """One server with an append-only file that is flushed every second, in its own directory and on its own port."""
+    """One server with an append-only file that is flushed every second, in its own directory and on its own port.
 
-    def __init__(self, directory: Path, *, cluster: bool = False) -> None:
+    The file is not rewritten before it has `rewrite_beyond` bytes (Redis's own words: 64mb, 1gb).
+    """
+
+    def __init__(self, directory: Path, *, cluster: bool = False, rewrite_beyond: str = "64mb") -> None:
         self.directory, self.port = directory, lasting_port()
         self.snapshots: list[Snapshot] = []
-        self._cluster = cluster
+        self._cluster, self._rewrite_beyond = cluster, rewrite_beyond
         self._process: subprocess.Popen[bytes] | None = None
         self._sizes: deque[_Size] = deque(maxlen=600)
         self._ended = threading.Event()
@@ -52,6 +55,7 @@ class RedisNode:
         self.directory.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
         options += ["--appendonly", "yes" if append else "no", "--appendfsync", "everysec"]
+        options += ["--auto-aof-rewrite-min-size", self._rewrite_beyond]
         options += ["--aof-load-truncated", "yes", "--maxmemory-policy", "noeviction"]
         options += ["--cluster-enabled", "yes"] if self._cluster else []
         self._process = child_process(["redis-server", *options], self.directory / "redis.log")
