@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from messages.columns import Events
 from messages.verdict import Refusal
 
-FOREVER = np.iinfo(np.int64).max
+FOREVER: int = np.iinfo(np.int64).max
+_NO_EVENTS = Events.empty()
 
 
 @dataclass(slots=True)
@@ -165,28 +166,27 @@ def cut_batch(
     that were fetched since, the topic vouches only for those up to the newest one in its lane. Events of one topic keep
     their order of offsets; between topics the event time decides, then the order of `lanes`.
     """
-    if not any(lane.has_some for lane in lanes.values()):
+    waiting = {topic: lane for topic, lane in lanes.items() if lane.has_some}
+    if not waiting:
         return None, []
     vouchers = [
         _Voucher(topic, lane.latest if lane.waiting else 0, 0 if behind else seen)
         for topic, lane in lanes.items()
         if (behind := unread(topic)) or (seen := seen_ms(topic)) != FOREVER
     ]
-    counts, holding = _certain(list(lanes.values()), vouchers, most)
-    keys = [lane.keys(count) for lane, count in zip(lanes.values(), counts, strict=True) if count]
+    counts, holding = _certain(list(waiting.values()), vouchers, most)
+    keys = [lane.keys(count) for lane, count in zip(waiting.values(), counts, strict=True) if count]
     order = np.arange(len(keys[0]) if len(keys) == 1 else 0)
     if len(keys) > 1:
-        order = np.argsort(np.concatenate(keys), kind="stable")
+        order = np.concatenate(keys).argsort(kind="stable")
         if len(order) > most:
             order = order[:most]
             lane_of = np.repeat(np.flatnonzero(counts), [len(part) for part in keys])
             counts = np.bincount(lane_of[order], minlength=len(counts)).tolist()
             order = np.searchsorted(np.sort(order), order)  # without those that were not chosen
 
-    batch, pieces = Batch(Events.empty(), [], {}), list[Events]()
-    for (topic, lane), count in zip(lanes.items(), counts, strict=True):
-        if not lane.has_some:
-            continue
+    batch, pieces = Batch(_NO_EVENTS, [], {}), list[Events]()
+    for (topic, lane), count in zip(waiting.items(), counts, strict=True):
         refused, finished = len(batch.refused), len(batch.acknowledgements)
         position = lane.cut(count, batch, pieces)
         if count or len(batch.refused) > refused or len(batch.acknowledgements) > finished:
