@@ -23,7 +23,7 @@ from aiokafka.structs import TopicPartition
 from agents.fetched import Found, by_library
 from messages.answers import Part, laid_out
 from messages.records import NO_RECORDS
-from messages.unpacking import unpacked_each
+from messages.unpacking import Span, unpacked_each
 
 log = logging.getLogger(__name__)
 
@@ -188,33 +188,35 @@ class Asking:
         """Keep what an answer brought; returns what has to be asked for once more."""
         text, parts = answer
         now_ms = int(1000 * time.time())
-        brought, odd = list[tuple[Asked, Part]](), list[Asked]()
-        for part in parts:
-            asked = request.asked.get(text[part.topic_start : part.topic_end], {}).get(part.partition)
+        brought, spans, odd = list[Asked](), list[Span](), list[Asked]()
+        for name_start, name_end, number, error, end, stable, start, stop, records in parts:
+            asked = request.asked.get(text[name_start:name_end], {}).get(number)
             if asked is None:
                 return request.every()
             _, state, position = asked
             if not state.has_valid_position or state.position != position:
                 continue  # it was sought meanwhile
-            if part.error:
+            if error:
                 odd.append(asked)
                 continue
-            state.highwater, state.lso, state.timestamp = part.end, part.stable, now_ms
-            if part.stop > part.start:
-                brought.append((asked, part))
-        return odd + self._keep_records(assignment, text, brought)
+            state.highwater, state.lso, state.timestamp = end, stable, now_ms
+            if stop > start:
+                brought.append(asked)
+                spans.append((start, stop, records, position))
+        return odd + self._keep_records(assignment, text, brought, spans)
 
-    def _keep_records(self, assignment: Any, text: bytes, brought: Sequence[tuple[Asked, Part]]) -> list[Asked]:
-        """Keep what was brought; returns of which partitions there is less than a batch."""
+    def _keep_records(
+        self, assignment: Any, text: bytes, brought: Sequence[Asked], spans: Sequence[Span]
+    ) -> list[Asked]:
+        """Keep what was brought, which lies at `spans` of `text`; returns of which partitions not a batch is whole."""
         fetcher, cut_off = self._fetcher, list[Asked]()
         until = time.monotonic() + fetcher._prefetch_backoff
-        spans = [(part.start, part.stop, part.records, position) for (_, _, position), part in brought]
-        for (asked, part), unpacked in zip(brought, unpacked_each(text, spans), strict=True):
+        for asked, (start, stop, _, _), unpacked in zip(brought, spans, unpacked_each(text, spans), strict=True):
             tp, state, position = asked
             records, reached = unpacked or (NO_RECORDS, position)
             if reached > position:
                 fetcher._records[tp] = Found(assignment, state, records, position, reached, until)
-            elif (found := by_library(fetcher, assignment, tp, text[part.start : part.stop], position)) is not None:
+            elif (found := by_library(fetcher, assignment, tp, text[start:stop], position)) is not None:
                 fetcher._records[tp] = found
             else:
                 cut_off.append(asked)

@@ -4,7 +4,7 @@ The layout is that of version 11 of Kafka's fetch API (https://kafka.apache.org/
 kernel is not sure of is left to the client library, as in `messages.unpacking`.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,21 +17,13 @@ _HEAD, _ERROR_AT, _TOPICS_AT = 14, 4, 10
 #: A partition's bytes before its aborted transactions, those of each of them, and those before its records.
 _PART, _ABORTED, _BEFORE_RECORDS = 34, 16, 8
 _PART_ERROR_AT, _END_AT, _STABLE_AT, _ABORTED_AT, _LENGTH_AT = 4, 6, 14, 30, 4
+
+
+#: What an answer says of one partition: where the topic's name begins and ends, the partition's number, the error (0
+#: for none), the end of the log (high watermark), the last stable offset, where the partition's batches begin and end,
+#: and how many records they say they hold, -1 where the client library has to look.
+Part = tuple[int, int, int, int, int, int, int, int, int]
 _FIELDS = 9
-
-
-class Part(NamedTuple):
-    """What an answer says of one partition."""
-
-    topic_start: int  # where the topic's name lies
-    topic_end: int
-    partition: int
-    error: int  # Kafka's number, 0 for none
-    end: int  # of the log: its high watermark
-    stable: int  # the last stable offset
-    start: int  # where its batches of records lie
-    stop: int
-    records: int  # how many they say they hold; -1 where the client library has to look
 
 
 def laid_out(answer: bytes, begin: int, most: int) -> tuple[bytes, list[Part]] | None:
@@ -43,7 +35,10 @@ def laid_out(answer: bytes, begin: int, most: int) -> tuple[bytes, list[Part]] |
     text = answer + PADDING
     rows = np.empty((most, _FIELDS), np.int64)
     count = _lay_out(np.frombuffer(text, np.uint8), begin, len(answer), rows)
-    return None if count < 0 else (text, list(map(Part._make, rows[:count].tolist())))
+    if count < 0:
+        return None
+    parts: list[Part] = list(map(tuple, rows[:count].tolist()))
+    return text, parts
 
 
 @compiled

@@ -52,16 +52,21 @@ def unpacked_each(text: bytes, spans: Sequence[Span]) -> list[tuple[RawRecords, 
     found = np.empty((2, len(spans)), np.int64)
     places = np.array(spans, np.int64).reshape(-1, 4)
     _unpack_each(np.frombuffer(text, np.uint8), places, TABLES_C, columns, found, np.empty(1, np.int64))
-    ends, reached = found.tolist()
+    ends, behind = found.tolist()
+    offsets, timestamps, keys, key_lengths, values, value_lengths = columns
     each, begin = list[tuple[RawRecords, int] | None](), 0
-    for (start, stop, _, _), end, behind in zip(spans, ends, reached, strict=True):
+    for (start, stop, _, _), end, reached in zip(spans, ends, behind, strict=True):
         if end < 0:
             each.append(None)
             continue
-        offsets, timestamps, keys, key_lengths, values, value_lengths = columns[:, begin:end]
-        own = text[start:stop]
-        records = RawRecords(Slices(own, values, value_lengths), Slices(own, keys, key_lengths), offsets, timestamps)
-        each.append((records, behind))
+        own, some = text[start:stop], slice(begin, end)
+        records = RawRecords(
+            Slices(own, values[some], value_lengths[some]),
+            Slices(own, keys[some], key_lengths[some]),
+            offsets[some],
+            timestamps[some],
+        )
+        each.append((records, reached))
         begin = end
     return each
 

@@ -118,12 +118,13 @@ class Broker:
 
 
 @asynccontextmanager
-async def fetching(broker: Broker, *, by_hand: bool = True) -> AsyncIterator[Any]:
-    """aiokafka's fetcher before `broker`, all partitions at FIRST; it does nothing by itself, see `cycle`."""
+async def fetching(broker: Broker, *, by_hand: bool = True, by_itself: bool = False) -> AsyncIterator[Any]:
+    """aiokafka's fetcher before `broker`, all partitions at FIRST; unless it works `by_itself`, see `cycle`."""
     subscriptions = SubscriptionState()
     subscriptions.assign_from_user(TPS)
     fetcher = Fetcher(broker, subscriptions, auto_offset_reset="earliest")
-    fetcher._fetch_task.cancel()
+    if not by_itself:
+        fetcher._fetch_task.cancel()
     for tp in TPS:
         subscriptions.seek(tp, FIRST)
     if by_hand:

@@ -53,8 +53,8 @@ def by_kernel(answer: bytes, most: int = 20) -> list[tuple[Any, ...]] | None:
         return None
     text, parts = found
     return [
-        (text[p.topic_start : p.topic_end], p.partition, p.error, p.end, p.stable, text[p.start : p.stop])
-        for p in parts
+        (text[name:name_end], partition, error, end, stable, text[start:stop])
+        for name, name_end, partition, error, end, stable, start, stop, _ in parts
     ]
 
 
@@ -123,4 +123,4 @@ def test_what_is_compressed_is_told_apart() -> None:
     plain, compressed = batch(0, [(5, b"a", b"1" * 99, [])]), batch(0, [(5, b"a", b"1" * 99, [])], compression=1)
     found = laid_out(encoded([("bills", [(*PART[:7], plain), (*PART[:7], compressed)])]), len(HEADER), 2)
     assert found is not None
-    assert [part.records for part in found[1]] == [1, -1]
+    assert [part[-1] for part in found[1]] == [1, -1]
