@@ -133,12 +133,12 @@ class Asking:
             if left and node is not None:
                 backoffs[node] = max(left, backoffs.get(node, 0))
         requests = list[tuple[int, Ask]]()
-        for node, topics in plan.topics.items():
+        for node in plan.topics:
             if node in fetcher._in_flight or node in backoffs:
                 continue
             if not self._understands(node):
                 return self._actions(assignment)
-            chosen = plan.in_turn(topics, waiting)
+            chosen = plan.in_turn(node, waiting)
             if chosen:
                 limits = fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes, fetcher._fetch_max_bytes
                 requests.append((node, Ask(limits, fetcher._max_partition_fetch_bytes, chosen)))
@@ -236,11 +236,12 @@ class _Plan:
         self.topics = dict[int, Topics]()
         for tp, state in known:
             self.topics.setdefault(self.leaders[tp], {}).setdefault(tp.topic.encode(), []).append((tp, state))
-        self._turn = 0
+        self._turns = dict.fromkeys(self.topics, 0)
 
-    def in_turn(self, topics: Topics, without: Collection[TopicPartition]) -> Topics:
-        """All partitions but those in `without`, another one first each time: the last may not fit into an answer."""
-        turn, self._turn = self._turn, self._turn + 1
+    def in_turn(self, node: int, without: Collection[TopicPartition]) -> Topics:
+        """A broker's partitions but those in `without`, another one first each time: the last may not fit any more."""
+        topics, turn = self.topics[node], self._turns[node]
+        self._turns[node] += 1
         chosen = Topics()
         for name in _rotated(list(topics), turn):
             partitions = _rotated(topics[name], turn // len(topics))

@@ -78,9 +78,9 @@ class Connection:
         return True
 
 
-def metadata(leader: int) -> MetadataResponse_v1:
-    """What a cluster of two brokers tells of itself, where `leader` leads everything."""
-    topics = [(0, topic, False, [(0, number, leader, [1], [1]) for number in range(2)]) for topic in TOPICS]
+def metadata(*leaders: int) -> MetadataResponse_v1:
+    """What a cluster of two brokers tells of itself, where these lead the partitions of each topic."""
+    topics = [(0, topic, False, [(0, i, leader, [1], [1]) for i, leader in enumerate(leaders)]) for topic in TOPICS]
     return MetadataResponse_v1([(1, "localhost", 9, None), (2, "localhost", 10, None)], 1, topics)
 
 
@@ -91,7 +91,7 @@ class Broker:
 
     def __init__(self, parts: dict[TopicPartition, Part], versions: dict[int, tuple[int, int]] = SPOKEN) -> None:
         self.parts, self.cluster, self._loop = parts, ClusterMetadata(), asyncio.get_running_loop()
-        self.cluster.update_metadata(metadata(1))
+        self.cluster.update_metadata(metadata(1, 1))
         self.versions = versions
         self._conns = {(1, ConnectionGroup.DEFAULT): Connection(versions)}
         self.refreshes, self.requests = 0, list[Any]()
@@ -135,6 +135,13 @@ async def fetching(broker: Broker, *, by_hand: bool = True, by_itself: bool = Fa
 
 def assignment_of(fetcher: Any) -> Any:
     return fetcher._subscriptions.subscription.assignment
+
+
+def asked_of(request: Ask | FetchRequest) -> dict[TopicPartition, int]:
+    """The offsets that a request of either kind asks for."""
+    if isinstance(request, Ask):
+        return {tp: position for tp, _, position in request.every()}
+    return {TopicPartition(topic, part[0]): part[1] for topic, parts in request.topics for part in parts}
 
 
 async def cycle(fetcher: Any) -> Any:
@@ -228,7 +235,7 @@ async def test_what_is_odd_is_asked_for_once_more_in_the_librarys_way_and_nothin
         first, second = fetcher._client.requests
         assert isinstance(first, Ask)
         assert isinstance(second, FetchRequest)
-        assert [(topic, [part[0] for part in parts]) for topic, parts in second.topics] == [(TPS[2].topic, [0])]
+        assert asked_of(second) == {TPS[2]: FIRST}
         assert set(fetcher._records) == {TPS[0], TPS[3]}
         assert fetcher._client.refreshes == 1
 
@@ -341,8 +348,7 @@ async def test_what_is_not_wanted_waits_and_is_left_out_of_the_next_request() ->
         assert set(take(fetcher, {TP(*TPS[1])})) == {TPS[1]}
         ((_, request),) = fetcher._get_actions_per_node(assignment_of(fetcher))[0]
         assert isinstance(request, Ask)
-        asked = {tp: position for tp, _, position in request.every()}
-        assert asked == {tp: FIRST + 1 if tp == TPS[1] else FIRST for tp in TPS[1:]}
+        assert asked_of(request) == {tp: FIRST + 1 if tp == TPS[1] else FIRST for tp in TPS[1:]}
         assert set(take(fetcher, {TP(*TPS[0])})) == {TPS[0]}
 
 
@@ -361,24 +367,30 @@ async def test_a_broker_is_not_asked_while_a_request_is_on_its_way() -> None:
         assert fetcher._get_actions_per_node(assignment_of(fetcher)) == ([], {}, fetcher._fetcher_timeout, False, [])
 
 
-async def test_every_partition_comes_first_in_its_turn() -> None:
+@pytest.mark.parametrize("leaders", [(1, 1), (1, 2)])
+async def test_every_partition_comes_first_in_its_turn(leaders: tuple[int, int]) -> None:
     async with fetching(Broker({})) as fetcher:
-        first = list[TopicPartition]()
+        fetcher._client.cluster.update_metadata(metadata(*leaders))
+        fetcher._client._conns[2, ConnectionGroup.DEFAULT] = Connection(SPOKEN)
+        first = set[TopicPartition]()
         for _ in TPS:
-            ((_, request),) = fetcher._get_actions_per_node(assignment_of(fetcher))[0]
-            first.append(request.every()[0][0])
-        assert sorted(first) == sorted(TPS)
+            requests = fetcher._get_actions_per_node(assignment_of(fetcher))[0]
+            assert [node for node, _ in requests] == sorted(set(leaders))
+            first |= {request.every()[0][0] for _, request in requests}
+        assert first == set(TPS)
 
 
 @pytest.mark.parametrize("leader", [-1, 2])
-async def test_partitions_go_where_the_metadata_say_that_they_are_led_now(leader: int) -> None:
-    async with fetching(Broker({})) as ours, fetching(Broker({}), by_hand=False) as theirs:
+@pytest.mark.parametrize("waiting", [{}, {TPS[0]: ONE}], ids=["nothing", "something"])
+async def test_partitions_go_where_the_metadata_say_that_they_are_led_now(leader: int, waiting: Any) -> None:
+    async with fetching(Broker(waiting)) as ours, fetching(Broker(waiting), by_hand=False) as theirs:
         told = list[Any]()
         for fetcher in (ours, theirs):
+            fetcher._prefetch_backoff = 1_000
             await cycle(fetcher)
-            fetcher._client.cluster.update_metadata(metadata(leader))
-            requests, *others = fetcher._get_actions_per_node(assignment_of(fetcher))
-            told.append(([(node, len(request.topics)) for node, request in requests], others))
+            fetcher._client.cluster.update_metadata(metadata(leader, 1))
+            requests, resets, _, no_leader, resumes = fetcher._get_actions_per_node(assignment_of(fetcher))
+            told.append(({node: asked_of(request) for node, request in requests}, resets, no_leader, resumes))
         assert told[0] == told[1]
 
 
