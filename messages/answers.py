@@ -18,7 +18,6 @@ _HEAD, _ERROR_AT, _TOPICS_AT = 14, 4, 10
 _PART, _ABORTED, _BEFORE_RECORDS = 34, 16, 8
 _PART_ERROR_AT, _END_AT, _STABLE_AT, _ABORTED_AT, _LENGTH_AT = 4, 6, 14, 30, 4
 
-
 #: What an answer says of one partition: where the topic's name begins and ends, the partition's number, the error (0
 #: for none), the end of the log (high watermark), the last stable offset, where the partition's batches begin and end,
 #: and how many records they say they hold, -1 where the client library has to look.
