@@ -405,3 +405,11 @@ async def test_partitions_that_are_paused_or_without_a_position_are_the_librarys
         requests, resets, _, _, resumes = fetcher._get_actions_per_node(assignment_of(fetcher))
         assert [type(request) for _, request in requests] == [FetchRequest] * (change == "paused")
         assert (dict(resets), len(resumes)) == (({}, 1) if change == "paused" else ({1: [TPS[0]]}, 0))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("_isolation_level", 1), ("_client_rack", "here")])
+async def test_committed_reads_and_racks_are_the_librarys_affair(setting: str, value: Any) -> None:
+    async with fetching(Broker({})) as fetcher:
+        setattr(fetcher, setting, value)
+        requests, *_ = fetcher._get_actions_per_node(assignment_of(fetcher))
+        assert [type(request) for _, request in requests] == [FetchRequest]
