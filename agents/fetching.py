@@ -1,25 +1,23 @@
 """Fetching: records as columns, and what is known of every partition at that very moment.
 
-aiokafka makes objects of every record; here an answer's bytes are kept, and its records are found in them by a kernel.
 The looks are taken in the same step as the records, because the answers to later fetches come at any time.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from aiokafka.consumer import fetcher as fetcher_module
 from aiokafka.errors import ConsumerStoppedError
-from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import Service
 from mode.utils.futures import maybe_async
 
+from agents.asking import Asking
+from agents.fetched import take
 from messages.records import RawRecords
-from messages.unpacking import unpacked
 
 #: How long a broker may keep a fetch that finds nothing, ms. aiokafka has one fetch per broker under way, without the
 #: partitions whose last answer still waits to be taken: those must not be kept waiting by topics that are empty.
@@ -31,8 +29,7 @@ PLENTY, AHEAD_SECONDS = 64 << 10, 0.002
 TAKING_SECONDS = 0.003
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """One partition as the newest response told, once everything that was fetched of it is handed over.
 
     `end` is the end of its log, `reached` how far it is read, offsets without records (transaction markers, compacted
@@ -105,17 +102,18 @@ async def fetch(consumer: Any, wanted: set[TP], seconds: float, until_next: Call
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError
             _pace(fetcher, until_next)
-            _keep_whole(fetcher)
-            found = await fetcher.fetched_records(wanted, timeout=0)
+            if fetcher._subscriptions.reassignment_in_progress:
+                await fetcher._subscriptions.wait_for_assignment()  # what was fetched may not be ours any more
+            found = take(fetcher, wanted)
             left = until - time.monotonic()
             if found or left <= 0:
-                return Fetched({tp: records for tp, (records,) in found.items()}, _looks(consumer))
+                return Fetched(found, _looks(consumer))
             waiter = fetcher._create_fetch_waiter()
-            await asyncio.wait([waiter], timeout=left)
-            if waiter.done():
-                waiter.result()  # raises what the broker refused
-            else:
-                waiter.cancel()
+            late = asyncio.get_running_loop().call_later(left, fetcher._notify, waiter)
+            try:
+                await waiter  # raises what the broker refused
+            finally:
+                late.cancel()
 
 
 def wake(consumer: Any) -> None:
@@ -133,7 +131,7 @@ def _pace(fetcher: Any, until_next: Callable[[], float]) -> None:
     """
     if "_get_actions_per_node" in vars(fetcher):
         return
-    usual = fetcher._get_actions_per_node
+    usual = Asking(fetcher).actions
 
     def paced(assignment: Any) -> Any:
         left_ms = int(1000 * (until_next() - AHEAD_SECONDS))
@@ -146,47 +144,6 @@ def _pace(fetcher: Any, until_next: Callable[[], float]) -> None:
     fetcher._prefetch_backoff = TAKING_SECONDS
 
 
-def _keep_whole(fetcher: Any) -> None:
-    """Have every answer that waits give its records as columns, all at once."""
-    for answer in fetcher._records.values():
-        parsed = getattr(answer, "_partition_records", None)
-        if parsed is not None:
-            parsed._records_iterator = _columns_of(parsed)
-
-
-def _columns_of(parsed: Any) -> Iterator[RawRecords]:
-    """The records of a PartitionRecords of aiokafka's, and its position behind them.
-
-    Raises KafkaError where aiokafka does.
-    """
-    found = unpacked(parsed._records.answer, parsed.next_fetch_offset)
-    if found is None:
-        parsed._consumer_record = _as_it_is
-        records = RawRecords.of(list(parsed._unpack_records()))
-    else:
-        records, parsed.next_fetch_offset = found
-    if len(records):
-        yield records
-
-
-def _as_it_is(_partition: Any, record: Any) -> Any:
-    return record
-
-
-class _Answer:
-    """aiokafka's MemoryRecords, which keep the bytes to themselves, with the bytes."""
-
-    def __init__(self, answer: bytes) -> None:
-        self.answer = answer
-        self._records = MemoryRecords(answer)
-        self.has_next, self.next_batch = self._records.has_next, self._records.next_batch
-        self.size_in_bytes = self._records.size_in_bytes
-
-
-#: The fetchers of this process make these. Nothing changes for the consumers that do not look into them.
-fetcher_module.MemoryRecords = _Answer
-
-
 def _looks(consumer: Any) -> dict[TP, Look]:
     subscription = consumer._subscription.subscription
     assignment = subscription and subscription.assignment
@@ -194,10 +151,10 @@ def _looks(consumer: Any) -> dict[TP, Look]:
         return {}
     waiting = consumer._fetcher._records
     looks = {}
-    for tp in assignment.tps:
-        state = assignment.state_value(tp)
-        if state.highwater is not None and state.has_valid_position:
-            position = state.position
-            end = max(state.highwater, position + 1) if tp in waiting else state.highwater
-            looks[tp] = Look(end, position, state.timestamp or 0)
+    for tp, state in assignment._tp_state.items():
+        end, reached = state.highwater, state._position
+        if end is not None and reached is not None:
+            if end <= reached and tp in waiting:
+                end = reached + 1
+            looks[tp] = Look(end, reached, state.timestamp or 0)
     return looks

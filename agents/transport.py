@@ -9,7 +9,7 @@ ends at the next revocation or start: what was handed over under an earlier tick
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -197,8 +197,8 @@ class Consumer(driver.Consumer):
     def nudge(self) -> None:
         """There is room again: partitions that were left out of the fetch in flight join it."""
         self._room.set()
-        joining = self._wanted_now() - self._wanted
-        if joining and self._wanted:
+        joining = self._wanted_now(without=self._wanted) if self._wanted else set()
+        if joining:
             self._wanted |= joining  # the fetch filters by this very set each time that it wakes up
             wake(self._thread._ensure_consumer())
 
@@ -217,20 +217,19 @@ class Consumer(driver.Consumer):
         """Hand over what was fetched, as one message: what comes together is seen together."""
         newest = self._tickets
         fetched = await self._fetch(seconds=timeout)
-        looks = {tp: look for tp, look in fetched.looks.items() if self._ticket(tp) <= newest}
         self._announce(fetched)
-        batches: list[RecordBatch] = []
+        batches, sought = list[RecordBatch](), set[TP]()
         for tp, records in fetched.records.items():
             batch = await self._chain(tp, records)
             if batch is None:
-                looks.pop(tp, None)  # its position may have been sought meanwhile
+                sought.add(tp)  # or its position may have been, meanwhile
             else:
                 batches.append(batch)
         if batches and not self.should_stop:
             tp = TP(batches[0].topic, batches[0].partition)
             self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
             yield tp, self._message(tp, HandOver(batches))
-        self._look_around(looks)
+        self._look_around(fetched.looks, sought, newest)
         self._intake.progressed()
 
     async def _fetch(self, seconds: float) -> Fetched:
@@ -247,9 +246,9 @@ class Consumer(driver.Consumer):
         finally:
             self._wanted = set()
 
-    def _wanted_now(self) -> set[TP]:
-        wants = self._intake.wants
-        return {tp for tp in self._chains if tp in self._active_partitions and wants(tp.topic, tp.partition)}
+    def _wanted_now(self, without: Collection[TP] = ()) -> set[TP]:
+        wants, active = self._intake.wants, self._active_partitions
+        return {tp for tp in self._chains if tp not in without and tp in active and wants(tp.topic, tp.partition)}
 
     def _announce(self, fetched: Fetched) -> None:
         """Say what a fetch holds before any of it is handed over: an owner that got one topic waits for the others."""
@@ -299,16 +298,15 @@ class Consumer(driver.Consumer):
         self._intake.skipped(tp.topic, first - chain.next, lost=lost)
         return True
 
-    def _ticket(self, tp: TP) -> int:
-        chain = self._chains.get(tp)
-        return 0 if chain is None else chain.ticket
+    def _look_around(self, looks: Mapping[TP, Look], sought: Collection[TP], newest: int) -> None:
+        """Take over looks of partitions of which everything that was fetched by then is handed over.
 
-    def _look_around(self, looks: Mapping[TP, Look]) -> None:
-        """Take over looks of partitions of which everything that was fetched by then is handed over."""
-        for tp, look in looks.items():
-            chain = self._chains.get(tp)
-            if chain is not None:
-                chain.end, chain.reached, chain.seen_ms = look.end, look.reached, look.seen_ms
+        Not of those that were `sought` since, nor of those that began since: their ticket is beyond the `newest` then.
+        """
+        for tp, chain in self._chains.items():
+            look = looks.get(tp)
+            if look is not None and chain.ticket <= newest and tp not in sought:
+                chain.end, chain.reached, chain.seen_ms = look
 
     def _message(self, tp: TP, hand_over: HandOver) -> Any:
         make: Any = ConsumerMessage

@@ -110,3 +110,6 @@ class RawRecords:
             self.offsets[indices],
             self.timestamps[indices],
         )
+
+
+NO_RECORDS = RawRecords.of(())

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messages.records import Slices
-from messages.unpacking import unpacked
+from messages.unpacking import Span, unpacked, unpacked_each
+from messages.words import PADDING
 
 Fields = tuple[int, int, bytes | None, bytes | None]
 HEADERS = st.lists(st.tuples(st.sampled_from(["", "a", "ce_id"]), st.none() | st.binary(max_size=300)), max_size=3)
@@ -63,6 +64,33 @@ def test_the_kernel_reads_what_the_library_reads(parts: Any, base: int, skipped:
         offset += len(records)
     answer = answer[: max(len(answer) - cut, 0)]  # a broker cuts an answer off wherever it is full
     assert by_kernel(answer, base + skipped) == by_library(answer, base + skipped)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(BATCHES, st.sampled_from(["whole", "cut off", "damaged", "not looked at"]), st.integers(0, 9)))
+)
+def test_partitions_that_are_read_together_are_read_as_each_alone(partitions: Any) -> None:
+    text, spans, alone = b"before", list[Span](), list[Any]()
+    for parts, state, first in partitions:
+        answer = b"".join(batch(5, records) for records, _ in parts)
+        if answer and state == "cut off":
+            answer = answer[:-1]
+        if answer and state == "damaged":
+            answer = answer[:-1] + bytes([answer[-1] ^ 1])
+        count = -1 if state == "not looked at" else sum(len(records) for records, _ in parts)
+        spans.append((len(text), len(text) + len(answer), count, first))
+        alone.append(None if count < 0 else unpacked(answer, first))
+        text += answer
+    assert [seen(found) for found in unpacked_each(text + PADDING, spans)] == [seen(found) for found in alone]
+
+
+def seen(found: Any) -> Any:
+    """Everything that was found of a partition, to be compared."""
+    if found is None:
+        return None
+    records, reached = found
+    return list(records.keys), list(records.values), records.offsets.tolist(), records.timestamps.tolist(), reached
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
