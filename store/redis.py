@@ -39,7 +39,7 @@ from store.report import report_of
 from store.servers import Servers
 from store.together import MOST_RECORDS, Together
 from store.transactions import Part, Transactions, Undone, pairs
-from store.wire import Command, set_records
+from store.wire import Command
 
 __all__ = ["RedisAddress", "RedisStore"]
 
@@ -153,7 +153,9 @@ class RedisPartition:
             raise StaleOwner(f"{_text(self._position_key)}: this view was never opened")
         moved = {topic.encode(): encode_position(position) for topic, position in commit.position.items()}
         moved[_TOKEN] = secrets.token_bytes(8)
-        self._part = part = Part(self._position_key, seen, list(self._steps(commit, moved)))
+        values = {self._header_key: encode_header(commit.header)}
+        steps = list(self._steps(commit, moved))
+        self._part = part = Part(self._position_key, seen, values, self._record_prefix.encode(), commit.records, steps)
         # What happened to this view's own connection is told by it.
         is_lost = self._alone is not None and self._alone.link.lost
         if self._together is None or is_lost or len(commit.records) > MOST_RECORDS:
@@ -185,9 +187,7 @@ class RedisPartition:
             raise refused
 
     def _steps(self, commit: Commit, moved: Mapping[bytes, bytes]) -> Iterator[Command]:
-        """Give the commands between MULTI and EXEC."""
-        if commit.records:
-            yield set_records(self._record_prefix.encode(), commit.records)
+        """Give the commands that follow once header and records are set."""
         wanted = [(b"%d" % when, user.encode()) for user, when in commit.timers.items() if when]
         if wanted:
             yield (b"ZADD", self._timers_key, *_flat(wanted))
@@ -196,12 +196,9 @@ class RedisPartition:
         unwanted += [user.encode() for user in commit.retired]
         if unwanted:
             yield (b"ZREM", self._timers_key, *unwanted)
-        if commit.retired:
-            yield (b"UNLINK", *map(self._record_key, commit.retired))
-        yield (b"DEL", self._outbox_key)
+        yield (b"UNLINK", self._outbox_key, *map(self._record_key, commit.retired))
         if commit.outbox:
             yield (b"RPUSH", self._outbox_key, *map(encode_message, commit.outbox))
-        yield (b"SET", self._header_key, encode_header(commit.header))
         yield (b"HSET", self._position_key, *_flat(moved.items()))
 
     async def users(self) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from store.contract import CorruptState, StaleOwner
 from store.link import Link
-from store.wire import Command
+from store.wire import Command, set_values
 
 #: Positions that are watched along at most, for partitions that may be in the next commit, though not in this one.
 _WATCHED = 16
@@ -20,10 +20,17 @@ class Undone(Exception):
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """What one partition commits, on condition that its position (a hash under this key) is still as it was seen."""
+    """What one partition commits, on condition that its position (a hash under this key) is still as it was seen.
+
+    `values` are set under their keys and `records` under their users' names behind `prefix`, before the `steps`. A part
+    that is `withdrawn` before its transaction begins is not committed.
+    """
 
     position: bytes
     seen: Mapping[bytes, bytes]
+    values: Mapping[bytes, bytes]
+    prefix: bytes
+    records: Mapping[str, bytes]
     steps: Sequence[Command]
     withdrawn: bool = False
 
@@ -84,7 +91,9 @@ class Transactions:
         return refused
 
     async def _apply(self, parts: Sequence[Part]) -> dict[Part, Exception]:
-        steps = [step for part in parts for step in part.steps]
+        values = {key: value for part in parts for key, value in part.values.items()}
+        steps: list[Command] = [set_values(values, ((part.prefix, part.records) for part in parts))]
+        steps += [step for part in parts for step in part.steps]
         # The next commit's watch goes along with this commit, which saves it a round trip.
         keys = [part.position for part in parts]
         others = [key for key in self._watched if key not in keys]
@@ -118,9 +127,9 @@ def _watch(keys: Sequence[bytes]) -> tuple[Command, ...]:
 def _refusals_within(parts: Sequence[Part], done: Sequence[Any]) -> dict[Part, Exception]:
     """What Redis found when it applied the parts: it does not undo the rest for that."""
     refused: dict[Part, Exception] = {}
-    start = 0
+    start = 1
     for part in parts:
-        for reply in done[start : start + len(part.steps)]:
+        for reply in (done[0], *done[start : start + len(part.steps)]):
             if isinstance(reply, Exception):
                 refused[part] = CorruptState(f"{_text(part.position)}: a part of its commit was refused: {reply}")
                 break
