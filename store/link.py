@@ -30,6 +30,7 @@ class Link:
     def __init__(self, address: RedisAddress, server: Server) -> None:
         self.server = server
         self.connections = 0  # made so far
+        self._connecting = self._closed = False
         self._timeout = address.timeout
         self._connection: Connection = address.connection(server.host, server.port)
         self._exchange: Exchange | None = None
@@ -64,7 +65,10 @@ class Link:
         return replies
 
     async def send(self, commands: Sequence[Command], *, continued: bool = False) -> list[Any]:
-        """Like `ask`, but refusals stand among the replies, as RedisError."""
+        """Like `ask`, but refusals stand among the replies, as RedisError.
+
+        The connection ends with a refusal, unless it is for a key of another type.
+        """
         async with self._lock:
             try:
                 if self._exchange is None:
@@ -79,20 +83,26 @@ class Link:
                 # Cancelled half-way: replies still on their way would be taken for those of the next call.
                 await self._drop()
                 raise
-            if any(isinstance(reply, RedisError) for reply in replies):
+            if any(isinstance(reply, RedisError) and not _is_wrong_type(reply) for reply in replies):
                 # It may have become a replica, or be another server now: a new connection may lead elsewhere.
                 await self._drop()
             return replies
 
     async def _connect(self) -> Exchange:
         self.connections += 1
-        await self._connection.connect()  # type: ignore[no-untyped-call]
+        self._connecting, self._closed = True, False
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        finally:
+            self._connecting = False
+        if self._closed:
+            raise StoreUnavailable(f"Redis at {self.server}: the connection was closed while it was made")
         return Exchange(self._connection, self._timeout)
 
     def translated(self, error: Exception) -> CorruptState | StoreUnavailable:
         """Give an error of redis-py's in the store's own terms."""
         text = f"Redis at {self.server}: {type(error).__name__}: {error}"
-        return CorruptState(text) if "WRONGTYPE" in str(error) else StoreUnavailable(text)
+        return CorruptState(text) if _is_wrong_type(error) else StoreUnavailable(text)
 
     async def renew(self) -> None:
         """Let the next call make a connection where this one is known to be lost, for who has been told already."""
@@ -105,7 +115,13 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection; a later call would open it again."""
-        self._exchange = None
-        # What is lost when a connection fails to end well was acknowledged before.
-        with suppress(RedisError, OSError):
-            await self._connection.disconnect()
+        self._exchange, self._closed = None, True
+        # Half a connection cannot be closed: whoever makes it closes it. And what is lost when a connection fails to
+        # end well was acknowledged before.
+        if not self._connecting:
+            with suppress(RedisError, OSError):
+                await self._connection.disconnect()
+
+
+def _is_wrong_type(error: Exception) -> bool:
+    return "WRONGTYPE" in str(error)

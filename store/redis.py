@@ -151,7 +151,8 @@ class RedisPartition:
         seen = self._seen
         if seen is None:
             raise StaleOwner(f"{_text(self._position_key)}: this view was never opened")
-        moved = {topic.encode(): encode_position(position) for topic, position in commit.position.items()}
+        position = {topic.encode(): encode_position(at) for topic, at in commit.position.items()}
+        moved = {topic: stored for topic, stored in position.items() if seen.get(topic) != stored}
         moved[_TOKEN] = secrets.token_bytes(8)
         values = {self._header_key: encode_header(commit.header)}
         steps = list(self._steps(commit, moved))
@@ -310,6 +311,8 @@ class RedisStore:
     async def close(self) -> None:
         """Close all connections, those of the partitions' views included."""
         self._links.clear()
+        if self._together is not None:
+            self._together.give_up()
         await self._servers.close()
 
     def _limit_key(self, user: str) -> bytes:

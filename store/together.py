@@ -57,14 +57,18 @@ class Together:
         while self._settled is not None and position in self._under_way:
             await asyncio.wait([self._settled])
 
+    def give_up(self) -> None:
+        """Let everybody who waits go without a commit."""
+        _fail(self._waiting)
+        self._waiting = []
+
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
                 await self._commit_group(self._next_group())
         finally:
             self._task = None
-            _fail(self._waiting)
-            self._waiting = []
+            self.give_up()
 
     def _next_group(self) -> list[_Waiting]:
         group: dict[bytes, _Waiting] = {}

@@ -1,5 +1,6 @@
 """Commits on one connection, which watches the positions they rest on from one commit to the next."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ class Transactions:
 
     def __init__(self, link: Link) -> None:
         self.link = link
+        self._lock = asyncio.Lock()
         self._watched: dict[bytes, Sequence[bytes]] = {}  # by key, how the position was found when its watch began
         self._connection = 0  # on which they are watched: a watch ends with its connection
         self._in_vain = False  # one of them has moved since, so that nothing can be committed beside them
@@ -56,12 +58,11 @@ class Transactions:
         several commands for it some may then be done), StoreUnavailable where the store refuses, and Undone where
         nothing was applied because of another part. Raises StoreUnavailable where it is unknown what was done.
         """
-        refused: dict[Part, Exception] = {}
-        if not self._holds(parts):
-            refused = await self._watch(parts)
-        going = [part for part in parts if part not in refused]
-        if going:
-            refused |= await self._apply(going)
+        async with self._lock:
+            refused = {} if self._holds(parts) else await self._watch(parts)
+            going = [part for part in parts if part not in refused]
+            if going:
+                refused |= await self._apply(going)
         return [refused.get(part) for part in parts]
 
     def _holds(self, parts: Iterable[Part]) -> bool:
@@ -75,19 +76,18 @@ class Transactions:
         """Watch these positions only; returns what keeps parts from being applied."""
         keys = [part.position for part in parts]
         self._watched = {}
-        unwatched, watching, *found = await self.link.send(((b"UNWATCH",), *_watch(keys)))
-        refusals = [reply for reply in (unwatched, watching, *found) if isinstance(reply, RedisError)]
+        replies = await self.link.send(((b"UNWATCH",), *_watch(keys)))
+        found = replies[2:]
+        refusals = [reply for reply in replies if isinstance(reply, RedisError)]
         refused: dict[Part, Exception] = {}
         for part, reply in zip(parts, found, strict=True):
             if isinstance(reply, RedisError):
                 refused[part] = self.link.translated(reply)
-            elif refusals:
-                # After a refusal the connection is gone, and with it every watch.
+            elif not self.link.connected:
                 refused[part] = Undone() if len(parts) > 1 else self.link.translated(refusals[0])
             elif pairs(reply) != part.seen:
                 refused[part] = StaleOwner(f"{_text(part.position)}: somebody else moved it")
-        if not refusals:
-            self._note(keys, found)
+        self._note(keys, found)
         return refused
 
     async def _apply(self, parts: Sequence[Part]) -> dict[Part, Exception]:
@@ -97,18 +97,18 @@ class Transactions:
         # The next commit's watch goes along with this commit, which saves it a round trip.
         keys = [part.position for part in parts]
         others = [key for key in self._watched if key not in keys]
+        is_alone = len(parts) == 1 and not others
         keys = [*others[max(0, len(others) + len(keys) - _WATCHED) :], *keys]
         self._watched = {}
         replies = await self.link.send(((b"MULTI",), *steps, (b"EXEC",), *_watch(keys)), continued=True)
-        begun, done, (watching, *found) = replies[0], replies[len(steps) + 1], replies[len(steps) + 2 :]
-        if not isinstance(watching, RedisError):
-            self._note(keys, found)
+        begun, done = replies[0], replies[len(steps) + 1]
+        self._note(keys, replies[len(steps) + 3 :])
         refusals = [reply for reply in replies[: len(steps) + 2] if isinstance(reply, RedisError)]
         if isinstance(begun, RedisError):
             raise self.link.translated(begun)  # what followed may have been done outside of a transaction
         if refusals or done is None:
-            # Redis has applied nothing: a command was refused when it was queued, or a position had moved.
-            if len(parts) > 1:
+            # Redis has applied nothing: a command was refused when it was queued, or any position watched had moved.
+            if not is_alone:
                 return {part: Undone() for part in parts}
             if refusals:
                 return {parts[0]: self.link.translated(refusals[0])}
@@ -116,6 +116,7 @@ class Transactions:
         return _refusals_within(parts, done)
 
     def _note(self, keys: Sequence[bytes], found: Sequence[Any]) -> None:
+        """Remember what is watched, if the connection is still there, and how it was found."""
         readable = (pair for pair in zip(keys, found, strict=True) if not isinstance(pair[1], RedisError))
         self._watched, self._connection, self._in_vain = dict(readable), self.link.connections, False
 
