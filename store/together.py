@@ -8,8 +8,9 @@ from store.contract import StaleOwner, StoreUnavailable
 from store.link import Link
 from store.transactions import Part, Transactions, Undone
 
-#: Records of one transaction at most: others would wait long for more.
-MOST_RECORDS = 1_000
+#: Records of one transaction at most: others would wait long for more, and a request of half a megabyte costs more than
+#: four of an eighth.
+MOST_RECORDS = 300
 
 
 @dataclass(slots=True, eq=False)
