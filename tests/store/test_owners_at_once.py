@@ -83,7 +83,7 @@ async def _turn(owners: Sequence[Owner], acts: Sequence[Act], cancel_after: int,
         done = [number for _, _, number, result in here if result is None]
         cancelled = [number for _, _, number, result in here if isinstance(result, asyncio.CancelledError)]
         entitled = {number for owner, _, number, _ in here if owner.seen == stored[partition]}
-        assert {type(result) for *_, result in here} <= {type(None), asyncio.CancelledError, StaleOwner}
+        assert {type(result) for *_, result in here} <= {type(None), asyncio.CancelledError, StaleOwner}, here
         assert len(done) <= 1
         assert entitled.issuperset(done)
         assert done or cancelled or not entitled  # somebody comes first
