@@ -20,7 +20,7 @@ class Blobs(Sequence[bytes]):
         """All `parts` in one buffer."""
         each = list(parts)
         buffer = np.frombuffer(b"".join(each), np.uint8)
-        return Blobs(buffer, np.cumsum(np.fromiter(map(len, each), np.int64, len(each))))
+        return Blobs(buffer, np.fromiter(map(len, each), np.int64, len(each)).cumsum())
 
     def __len__(self) -> int:
         return len(self.ends)

@@ -13,10 +13,10 @@ from redis.backoff import NoBackoff
 class RedisAddress:
     """One server, or any node of a Redis Cluster.
 
-    `timeout` and `connect_timeout` are seconds for one reply and for connecting. With `tls`, the server's certificate
-    and host name are checked against `ca_file` (the system's authorities where None); `certificate_file` and
-    `key_file` are the client's own (PEM). A non-empty `prefix` goes before every key, with a colon, so that several
-    deployments can share a server.
+    `timeout` is how many seconds may pass without a byte while replies are awaited, `connect_timeout` how many
+    connecting may take. With `tls`, the server's certificate and host name are checked against `ca_file` (the system's
+    authorities where None); `certificate_file` and `key_file` are the client's own (PEM). A non-empty `prefix` goes
+    before every key, with a colon, so that several deployments can share a server.
     """
 
     host: str = "127.0.0.1"

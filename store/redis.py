@@ -37,7 +37,9 @@ from store.encoding import (
 from store.link import Link, Server
 from store.report import report_of
 from store.servers import Servers
-from store.wire import Command, set_records
+from store.together import MOST_RECORDS, Together
+from store.transactions import Part, Transactions, Undone, pairs
+from store.wire import Command
 
 __all__ = ["RedisAddress", "RedisStore"]
 
@@ -63,16 +65,17 @@ _NEWER_LIMIT_WINS_SHA = hashlib.sha1(_NEWER_LIMIT_WINS, usedforsecurity=False).h
 class RedisPartition:
     """One owner's view of one partition, on a connection of its own (WATCH belongs to a connection)."""
 
-    def __init__(self, servers: Servers, number: int) -> None:
-        self._servers = servers
+    def __init__(self, servers: Servers, number: int, together: Together | None) -> None:
+        self._servers, self._together = servers, together
         self._tag = servers.address.key(f"{{{number}}}:")
         self._position_key, self._header_key, self._outbox_key, self._timers_key = (
             f"{self._tag}{name}".encode() for name in ("position", "header", "outbox", "timers")
         )
         self._record_prefix = f"{self._tag}r:"
-        self._link: Link | None = None
+        self._alone: Transactions | None = None
         self._seen: dict[bytes, bytes] | None = None
-        self._watched: tuple[Link, int] | None = None  # on which the position is watched, as it was last seen
+        self._part: Part | None = None  # of the newest commit
+        self._knows: int | None = None  # the connection of the newest commit together with others
 
     async def open(self) -> Opened:
         """Read header, position and outbox in one step; from now on commits are checked against this position.
@@ -101,18 +104,18 @@ class RedisPartition:
         Not by MULTI, which a server without memory refuses even for reads: a position with an unchanged token before
         and after says as much.
         """
-        self._watched = None
+        if self._together is not None:
+            await self._together.settled(self._position_key)
         for _ in range(_READ_ATTEMPTS):
-            _, before, header, outbox, _, after = await self._ask(
-                (b"UNWATCH",),
+            before, header, outbox, _, after = await self._ask(
                 (b"HGETALL", self._position_key),
                 (b"GET", self._header_key),
                 (b"LRANGE", self._outbox_key, b"0", b"-1"),
                 (b"ZCARD", self._timers_key),  # only to learn of a key of a wrong type before the first commit
                 (b"HGETALL", self._position_key),
             )
-            if _pairs(before) == _pairs(after):
-                return _pairs(before), header, outbox
+            if pairs(before) == pairs(after):
+                return pairs(before), header, outbox
         raise StoreUnavailable(
             f"{_text(self._position_key)}: moved during each of {_READ_ATTEMPTS} attempts to read it"
         )
@@ -145,39 +148,47 @@ class RedisPartition:
         opened; StoreUnavailable where the store refuses or does not answer, and the commit may or may not have
         happened.
         """
-        if self._seen is None:
+        seen = self._seen
+        if seen is None:
             raise StaleOwner(f"{_text(self._position_key)}: this view was never opened")
-        if self._watched is None or self._watched != self._connection():
-            _, found = await self._ask(*self._watch())
-            if _pairs(found) != self._seen:
-                raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it")
-        moved = {topic.encode(): encode_position(position) for topic, position in commit.position.items()}
+        position = {topic.encode(): encode_position(at) for topic, at in commit.position.items()}
+        moved = {topic: stored for topic, stored in position.items() if seen.get(topic) != stored}
         moved[_TOKEN] = secrets.token_bytes(8)
-        # The next commit's watch goes along with this commit, which saves it a round trip.
-        steps = ((b"MULTI",), *self._steps(commit, moved), (b"EXEC",), *self._watch())
-        self._watched = None
-        *_, done, _, found = await self._ask(*steps, continued=True)
-        if done is None:
-            raise StaleOwner(f"{_text(self._position_key)}: somebody else moved it during the commit")
-        for reply in done:
-            if isinstance(reply, Exception):
-                raise CorruptState(f"{self._tag} a part of a commit was refused: {reply}")
-        self._seen = {**self._seen, **moved}
-        if _pairs(found) == self._seen:  # else the next commit finds out who moved it
-            self._watched = self._connection()
+        values = {self._header_key: encode_header(commit.header)}
+        steps = list(self._steps(commit, moved))
+        self._part = part = Part(self._position_key, seen, values, self._record_prefix.encode(), commit.records, steps)
+        # What happened to this view's own connection is told by it.
+        is_lost = self._alone is not None and self._alone.link.lost
+        if self._together is None or is_lost or len(commit.records) > MOST_RECORDS:
+            await self._commit_alone(part)
+        else:
+            try:
+                self._knows = await self._together.commit(part, len(commit.records), self._knows)
+            except Undone:
+                await self._commit_alone(part)
+            except StoreUnavailable:
+                await self._is_told()
+                raise
+        if self._seen == seen:  # else it was closed or opened meanwhile
+            self._seen = {**seen, **moved}
 
-    def _watch(self) -> tuple[Command, Command]:
-        return (b"WATCH", self._position_key), (b"HGETALL", self._position_key)
-
-    def _connection(self) -> tuple[Link, int] | None:
-        """Names the present connection, None where there is none: a watch ends with the one that it was made on."""
-        link = self._link
-        return (link, link.connections) if link is not None and link.connected else None
+    async def _commit_alone(self, part: Part) -> None:
+        """Commit on this view's own connection."""
+        if part.withdrawn:
+            raise StaleOwner(f"{_text(self._position_key)}: this view was closed")
+        if self._together is not None:
+            self._together.moved(self._position_key)
+        try:
+            (refused,) = await (await self._transactions()).commit([part])
+        except StoreUnavailable as error:
+            refused = error
+        if isinstance(refused, StoreUnavailable):
+            await self._is_told()
+        if refused is not None:
+            raise refused
 
     def _steps(self, commit: Commit, moved: Mapping[bytes, bytes]) -> Iterator[Command]:
-        """Give the commands between MULTI and EXEC."""
-        if commit.records:
-            yield set_records(self._record_prefix.encode(), commit.records)
+        """Give the commands that follow once header and records are set."""
         wanted = [(b"%d" % when, user.encode()) for user, when in commit.timers.items() if when]
         if wanted:
             yield (b"ZADD", self._timers_key, *_flat(wanted))
@@ -186,12 +197,9 @@ class RedisPartition:
         unwanted += [user.encode() for user in commit.retired]
         if unwanted:
             yield (b"ZREM", self._timers_key, *unwanted)
-        if commit.retired:
-            yield (b"UNLINK", *map(self._record_key, commit.retired))
-        yield (b"DEL", self._outbox_key)
+        yield (b"UNLINK", self._outbox_key, *map(self._record_key, commit.retired))
         if commit.outbox:
             yield (b"RPUSH", self._outbox_key, *map(encode_message, commit.outbox))
-        yield (b"SET", self._header_key, encode_header(commit.header))
         yield (b"HSET", self._position_key, *_flat(moved.items()))
 
     async def users(self) -> AsyncIterator[str]:
@@ -212,27 +220,42 @@ class RedisPartition:
 
     async def close(self) -> None:
         """Give the connection back; the view must be opened again before it commits."""
-        self._seen = None
+        self._seen = self._knows = None
+        if self._part is not None:
+            self._part.withdrawn = True
+        if self._together is not None:
+            self._together.moved(self._position_key)
         await self._release()
 
     def _record_key(self, user: str) -> bytes:
         return (self._record_prefix + user).encode()
 
-    async def _ask(self, *commands: Command, continued: bool = False) -> list[Any]:
+    async def _ask(self, *commands: Command) -> list[Any]:
         try:
-            server = await self._servers.locate(self._position_key)
-            if self._link is None or self._link.server != server:
-                await self._release()
-                self._link = self._servers.link(server)
-            return await self._link.ask(*commands, continued=continued)
+            return await (await self._transactions()).link.ask(*commands)
         except StoreUnavailable:
-            self._servers.forget()
+            await self._is_told()
             raise
 
+    async def _transactions(self) -> Transactions:
+        """Those on this view's own connection, to the server that holds the partition."""
+        server = await self._servers.locate(self._position_key)
+        if self._alone is None or self._alone.link.server != server:
+            await self._release()
+            self._alone = Transactions(self._servers.link(server))
+        return self._alone
+
+    async def _is_told(self) -> None:
+        """The caller learns that the store was not there: no connection need tell again what happened until now."""
+        self._servers.forget()
+        self._knows = None
+        if self._alone is not None:
+            await self._alone.link.renew()
+
     async def _release(self) -> None:
-        if self._link is not None:
-            await self._servers.release(self._link)
-            self._link = None
+        if self._alone is not None:
+            await self._servers.release(self._alone.link)
+            self._alone = None
 
 
 class RedisStore:
@@ -241,10 +264,12 @@ class RedisStore:
     def __init__(self, address: RedisAddress) -> None:
         self._servers = Servers(address)
         self._links: dict[Server, Link] = {}
+        # A cluster refuses transactions over several slots.
+        self._together = None if address.cluster else Together(self._servers.link(Server(address.host, address.port)))
 
     def partition(self, number: int) -> RedisPartition:
         """Make a view for a new owner of partition `number`; it has a connection of its own."""
-        return RedisPartition(self._servers, number)
+        return RedisPartition(self._servers, number, self._together)
 
     async def project_limits(self, limits: Sequence[LimitView]) -> None:
         """Write `limit:<user>` where the version is newer than the stored one, or remove it where it is forgotten."""
@@ -267,7 +292,7 @@ class RedisStore:
         """What a checkout system would read; None where nothing was projected."""
         key = self._limit_key(user)
         (found,) = await self._ask(await self._servers.locate(key), (b"HGETALL", key))
-        return decode_limit(user, _pairs(found), _text(key)) if found else None
+        return decode_limit(user, pairs(found), _text(key)) if found else None
 
     async def ping(self) -> None:
         """Raise StoreUnavailable where a server that holds keys does not answer."""
@@ -286,6 +311,8 @@ class RedisStore:
     async def close(self) -> None:
         """Close all connections, those of the partitions' views included."""
         self._links.clear()
+        if self._together is not None:
+            self._together.give_up()
         await self._servers.close()
 
     def _limit_key(self, user: str) -> bytes:
@@ -304,11 +331,6 @@ class RedisStore:
 
 def _flat(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     return chain.from_iterable(pairs)
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Turn the reply of HGETALL into a mapping."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _text(name: bytes) -> str:

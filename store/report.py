@@ -102,9 +102,7 @@ def _writes(tag: bytes) -> Iterator[tuple[bytes, ...]]:
     yield b"ZADD", tag + b"timers", b"1", b"doctor"
     yield b"ZREM", tag + b"timers", b"doctor"
     yield b"UNLINK", tag + b"r:doctor"
-    yield b"DEL", tag + b"outbox"
     yield b"RPUSH", tag + b"outbox", b""
-    yield b"SET", tag + b"header", b""
     yield b"HSET", tag + b"position", b"", b""
 
 
