@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, ProducerClosed
 
+from agents.batches import REQUEST_TIMEOUT_MS, Delivery
 from agents.health import Health
 from agents.meters import Meters
 from agents.patience import Backoff
-from agents.sending import REQUEST_TIMEOUT_MS, Delivery, Sender
+from agents.sending import Sender
 from messages.message import Message
 from messages.topics import CO_PARTITIONED
 

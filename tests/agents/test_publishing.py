@@ -13,7 +13,7 @@ from aiokafka.errors import (
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from agents import publishing, sending
+from agents import batches, publishing
 from agents.health import Health
 from agents.meters import SilentMeters
 from agents.publishing import KafkaPublisher
@@ -21,6 +21,7 @@ from app.embedded import Embedded
 from messages.message import Message
 from tests.agents.cluster import Cluster
 from tests.agents.leaders import Leaders
+from tests.agents.wire import Act, wire
 
 
 class Counts(SilentMeters):
@@ -124,7 +125,7 @@ def room_for(count: int) -> int:
 async def test_after_a_failure_everything_from_the_first_undelivered_message_on_is_sent_again_in_order(
     publisher: KafkaPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "BATCH_BYTES", room_for(1))
+    monkeypatch.setattr(batches, "BATCH_BYTES", room_for(1))
     await publisher.start()
     Leaders.made[0].refusals = {b"2": [KafkaConnectionError("gone")]}
     await publisher.publish(messages(5))
@@ -139,7 +140,7 @@ async def test_after_a_failure_everything_from_the_first_undelivered_message_on_
 async def test_after_a_failure_batches_from_the_first_undelivered_one_on_are_sent_again_in_order(
     publisher: KafkaPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "BATCH_BYTES", room_for(2))
+    monkeypatch.setattr(batches, "BATCH_BYTES", room_for(2))
     await publisher.start()
     Leaders.made[0].refusals = {b"2,3": [KafkaConnectionError("gone")]}
     await publisher.publish(messages(5), 7)
@@ -268,3 +269,47 @@ async def test_at_the_end_what_is_under_way_is_delivered_or_given_up_after_a_whi
     await publisher.stop()
     with pytest.raises(ProducerClosed):
         await call
+
+
+@pytest.mark.parametrize("act", ["lost", "late", "cut"])
+async def test_a_request_without_a_whole_answer_is_sent_again_and_nothing_overtakes_it(act: Act) -> None:
+    async with wire() as broker, asyncio.timeout(20):
+        publisher = KafkaPublisher({"bootstrap_servers": broker.bootstrap}, Counts())
+        await publisher.start()
+        try:
+            broker.acts.extend([act, act])
+            entries = [Message("journal", b"k", b"%d" % number) for number in range(8)]
+            await asyncio.gather(*(publisher.record(entry, number % 4) for number, entry in enumerate(entries)))
+            assert await publisher.record(entries[0], 0) == len(broker.logs[0]) - 1
+        finally:
+            await publisher.stop()
+    appended = 1 if act == "lost" else 3
+    batches = {number: [b"%d" % number, b"%d" % (number + 4)] for number in range(4)}
+    assert broker.logs == {
+        **{number: log * appended for number, log in batches.items()},
+        0: batches[0] * appended + [b"0"],
+    }
+    assert broker.requests[:3] == [("duewatch-publisher", [0, 1, 2, 3])] * 3
+    meters = publisher._meters
+    assert isinstance(meters, Counts)
+    assert (meters.by_topic, meters.retries) == ({"journal": 9}, 2)
+
+
+async def test_a_broker_that_goes_away_in_the_middle_gets_everything_in_order_when_it_is_back() -> None:
+    health = Health(assigned=True, broadcasts_read=True)
+    async with wire() as broker, asyncio.timeout(20):
+        publisher = KafkaPublisher({"bootstrap_servers": broker.bootstrap}, SilentMeters(), health)
+        await publisher.start()
+        try:
+            await publisher.record(Message("journal", b"k", b"0"), 1)
+            await broker.stop()
+            calls = []
+            for number in range(1, 6):
+                calls.append(asyncio.create_task(publisher.record(Message("journal", b"k", b"%d" % number), 1)))
+                await asyncio.sleep(0)
+            assert not (await asyncio.wait(calls, timeout=0))[0]
+            await broker.start()
+            assert await asyncio.gather(*calls) == [1, 2, 3, 4, 5]
+        finally:
+            await publisher.stop()
+    assert broker.logs == {1: [b"0", b"1", b"2", b"3", b"4", b"5"]}
