@@ -90,6 +90,7 @@ class Leaders:
         asked = request.prepare({0: (0, 7)})
         batches = self._batches(asked.build_request_header(correlation_id=5, client_id="c").encode() + asked.encode())
         self._hold(not self.under_way & set(batches), "requests that hold the same partition are under way")
+        self._hold(leader > 0, f"there is no broker {leader}")
         self.requests.append((leader, batches))
         self.under_way |= set(batches)
         try:

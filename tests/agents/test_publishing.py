@@ -205,10 +205,64 @@ async def test_messages_that_are_not_confirmed_for_a_while_make_a_worker_unready
     await ready(publisher)
 
 
-async def test_calls_that_have_their_answer_are_not_late_and_later_ones_are(publisher: KafkaPublisher) -> None:
+class Clock:
+    """An event loop whose time goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.call_at(self.now + seconds, call)
+
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
+        self.timers.append((when, call))
+
+    def go_on(self, seconds: float) -> None:
+        """Let time pass, and what is due happen at its moment."""
+        until = self.now + seconds
+        while due := [timer for timer in self.timers if timer[0] <= until]:
+            timer = min(due, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now = max(self.now, timer[0])
+            timer[1]()
+        self.now = until
+
+
+def test_a_call_is_late_from_its_own_moment_on_until_it_has_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, health = Clock(), Health()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    calls = publishing._Calls(health)
+    answered, first = calls.begin(), calls.begin()
+    clock.go_on(3)
+    calls.end(answered)
+    second = calls.begin()
+    clock.go_on(1.9)
+    assert health.publishing_late == 0
+    clock.go_on(0.2)
+    assert health.publishing_late == 1
+    clock.go_on(2.8)
+    assert health.publishing_late == 1
+    clock.go_on(0.2)
+    assert health.publishing_late == 2
+    calls.end(first)
+    assert health.publishing_late == 1
+    calls.end(second)
+    assert health.publishing_late == 0
+    clock.go_on(20)
+    assert clock.timers == [], "a timer goes off while there is nothing to look after"
+    third = calls.begin()
+    clock.go_on(5.1)
+    assert health.publishing_late == 1
+    calls.end(third)
+    assert health.publishing_late == 0
+
+
+async def test_a_late_call_that_is_given_up_is_not_late_any_more(publisher: KafkaPublisher) -> None:
     await publisher.start()
-    call = asyncio.create_task(publisher.record(Message("journal", b"1", b"first"), 1))
-    await call
     Leaders.made[0].held = asyncio.Event()
     calls = [asyncio.create_task(publisher.record(Message("journal", b"1", b"late"), number)) for number in range(3)]
     await ready(publisher, "the broker does not confirm what is published")
