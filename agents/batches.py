@@ -108,10 +108,6 @@ def parts(batches: list[Batch]) -> Iterator[list[Batch]]:
     yield part
 
 
-#: Batches that are to be sent again, and why; without any, None.
-Refused = tuple[list[Batch], Exception | None]
-
-
 class _Bytes(NamedTuple):
     """What aiokafka's connection wants to encode itself, encoded."""
 
@@ -133,7 +129,7 @@ class Request:
     earlier than they would if the request's own task had to be woken first.
     """
 
-    def __init__(self, batches: Iterable[Batch], hear: Callable[[Answer], Refused]) -> None:
+    def __init__(self, batches: Iterable[Batch], hear: Callable[[Answer], None]) -> None:
         self._batches, self._hear = batches, hear
         self._version = 0
 
@@ -165,6 +161,6 @@ class Request:
         """What decodes the answer."""
         return self
 
-    def decode(self, answer: BytesIO) -> Refused:
+    def decode(self, answer: BytesIO) -> None:
         """Read what the broker says of each partition. Raises ValueError, which breaks the connection."""
-        return self._hear(read_answer(answer.getvalue(), self._version))
+        self._hear(read_answer(answer.getvalue(), self._version))

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 
-from agents.batches import LARGEST_BYTES, Batch, Delivery, Refused, Request, Waiting, next_batch, parts
+from agents.batches import LARGEST_BYTES, Batch, Delivery, Request, Waiting, next_batch, parts
 from agents.meters import Meters
 from agents.patience import Backoff
 from messages.message import Message
@@ -98,7 +98,7 @@ class Sender:
     # --- what leaves
 
     def _wake(self) -> None:
-        if self._waiting and not self._is_due:
+        if self._waiting and not self._is_due and not self._is_closed:
             self._is_due = True
             self._begin(self._leave())
 
@@ -171,21 +171,24 @@ class Sender:
     # --- what becomes of it
 
     async def _deliver(self, leader: int, batches: list[Batch], backoff: Backoff | None) -> None:
-        def hear(answer: Answer) -> Refused:
-            refused = self._settle(batches, answer)
-            self._answered(leader)  # now, so that what those who waited hand over next is joined to what waits here
-            return refused
+        heard: list[tuple[list[Batch], Exception | None]] = []
 
-        refused = batches
+        def hear(answer: Answer) -> None:
+            heard.append(self._settle(batches, answer))
+            self._answered(leader)  # now, so that what those who waited hand over next is joined to what waits here
+
+        failure: Exception | None = None
         try:
-            refused, reason = await self.client.send(leader, Request(batches, hear))
+            await self.client.send(leader, Request(batches, hear))
         except KafkaError as error:
-            reason = error
-            self._answered(leader)
+            failure = error
         except Exception as error:  # whatever it is: those who wait would not hear of it
             log.exception("a request to publish has failed in an unknown way")
-            reason = error
+            failure = error
+        if not heard:  # an answer may come in the very moment in which it is given up
+            heard.append((batches, failure))
             self._answered(leader)
+        refused, reason = heard[0]
         if reason is not None:
             await self._try_again(reason, refused, backoff)
 
@@ -195,8 +198,8 @@ class Sender:
             del self._asked[leader]
         self._wake()
 
-    def _settle(self, batches: list[Batch], answer: Answer) -> Refused:
-        """Tell those who wait for what the broker has, or will never take; returns the rest."""
+    def _settle(self, batches: list[Batch], answer: Answer) -> tuple[list[Batch], Exception | None]:
+        """Tell those who wait for what the broker has, or will never take; returns the rest, and why it is refused."""
         refused: list[Batch] = []
         reason: Exception | None = None
         for batch in batches:
@@ -224,7 +227,8 @@ class Sender:
             if not batch.is_wanted:
                 self._under_way.pop(batch.place, None)
         self._wake()
-        await self._route([batch for batch in batches if batch.is_wanted], backoff)
+        # In a task of its own: attempts that awaited each other would reach the end of the stack within the hour.
+        self._begin(self._route([batch for batch in batches if batch.is_wanted], backoff))
 
     async def _find_leaders(self, batches: list[Batch], backoff: Backoff | None) -> None:
         await self._learn({batch.place.topic for batch in batches})

@@ -55,6 +55,7 @@ class Leaders:
         self.refusals: dict[bytes, list[Exception | None]] = {}
         self.appended: set[bytes] = set()
         self.silent: set[Place] = set()  # answers say nothing of these, once
+        self.fails_after_answer: list[Exception] = []
         self.held: asyncio.Event | None = None
         self.answers = True
         self.closed = False
@@ -85,8 +86,8 @@ class Leaders:
         self.learned.append(set(topics))
         return self.force_metadata_update()
 
-    async def send(self, leader: int, request: Any) -> Any:
-        """The answer of a broker to a request, which goes there and back as bytes."""
+    async def send(self, leader: int, request: Any) -> None:
+        """A request to a broker and its answer, both as bytes."""
         asked = request.prepare({0: (0, 7)})
         batches = self._batches(asked.build_request_header(correlation_id=5, client_id="c").encode() + asked.encode())
         self._hold(not self.under_way & set(batches), "requests that hold the same partition are under way")
@@ -99,7 +100,9 @@ class Leaders:
             self.under_way -= set(batches)
         stream = BytesIO(b"\0\0\0\5" + self._answer(batches))
         self._hold(asked.parse_response_header(stream).correlation_id == 5, "the answer has another number")
-        return asked.RESPONSE_TYPE.decode(stream)
+        asked.RESPONSE_TYPE.decode(stream)
+        if self.fails_after_answer:
+            raise self.fails_after_answer.pop()
 
     def _hold(self, so: bool, otherwise: str) -> None:
         if not so:  # an exception would count as a request that failed

@@ -242,6 +242,21 @@ async def test_settling_waits_for_everything_that_was_handed_over(client: Leader
     assert all(call.done() for call in calls)
 
 
+async def test_a_broker_may_refuse_any_number_of_times(client: Leaders) -> None:
+    client.refusals = {b"a": [KafkaConnectionError("gone"), NotLeaderForPartitionError()] * 1_500}
+    sender = Sender(client, SilentMeters())
+    assert await hand_over(sender, "warnings", 0, b"a") == 0
+    assert len(client.tried) == 3_001
+
+
+async def test_an_answer_that_comes_as_it_is_given_up_counts(client: Leaders) -> None:
+    client.fails_after_answer = [RequestTimedOutError()]
+    sender = Sender(client, SilentMeters())
+    assert await hand_over(sender, "warnings", 0, b"a") == 0
+    assert await hand_over(sender, "warnings", 0, b"b") == 1
+    assert client.tried == [b"a", b"b"]
+
+
 @pytest.mark.parametrize("error", [KafkaConnectionError("gone"), IncompatibleBrokerVersion("old"), KeyError("odd")])
 async def test_a_request_that_fails_in_whatever_way_is_made_again(client: Leaders, error: Exception) -> None:
     client.refusals = {b"a": [error, error]}
@@ -276,7 +291,7 @@ async def test_what_waits_for_a_silent_broker_goes_to_the_next_leader_as_soon_as
 
 
 def test_a_broker_of_versions_that_are_not_spoken_here_is_told_apart() -> None:
-    request = Request([], lambda _: ([], None))
+    request = Request([], lambda _: None)
     for versions, taken in (({0: (0, 11)}, 7), ({0: (3, 4)}, 4), ({0: (5, 5)}, 5)):
         assert request.prepare(versions)._version == taken
     for versions in ({0: (0, 2)}, {0: (8, 12)}, {}):
