@@ -64,16 +64,23 @@ class Outgoing:
         Were both sent at once, a decision might get through and the entry be lost, and then the store its commit.
         Returns the offset of the entry.
         """
-        offset = 0
-        for entry in (message for message in outbox if message.topic == JOURNAL):
-            offset = await self._deps.publisher.record(entry, self._partition)
-            self._deps.reached("journaled")
-        decisions = [message for message in outbox if message.topic != JOURNAL]
+        offset, decisions = 0, []
+        for message in outbox:
+            if message.topic == JOURNAL:
+                offset = await self._deps.publisher.record(message, self._partition)
+                self._deps.reached("journaled")
+            else:
+                decisions.append(message)
         views = limit_views(decisions)
-        if views or self._unsure:
-            await asyncio.gather(self._deps.publisher.publish(decisions, self._partition), self._project(views))
-        else:
+        # Not in a task of its own: it would leave a turn of the event loop after what the other partitions decided.
+        projecting = asyncio.create_task(self._project(views)) if views or self._unsure else None
+        try:
             await self._deps.publisher.publish(decisions, self._partition)
+            if projecting is not None:
+                await projecting
+        finally:
+            if projecting is not None:
+                projecting.cancel()
         self._deps.reached("published")
         return offset
 
@@ -86,7 +93,7 @@ class Outgoing:
 
         async def go() -> None:
             if before is not None:
-                await asyncio.shield(before)
+                await _ended(before)
             offset = await self.hand_out(outbox)
             if is_newest:
                 self.journal = offset
@@ -98,7 +105,7 @@ class Outgoing:
     async def finished(self, but: int = 0) -> None:
         """Wait until no more than `but` commits' outboxes are under way. Raises what one of them failed with."""
         while self._under_way and (len(self._under_way) > but or self._under_way[0].task.done()):
-            await asyncio.shield(self._under_way[0].task)
+            await _ended(self._under_way[0].task)
             self._under_way.popleft()
 
     async def look(self) -> None:
@@ -127,3 +134,11 @@ class Outgoing:
             await self._stored(lambda: self._deps.store.project_limits(wanted))
         if views:
             self._limits.append(views)
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Wait until a task has ended, which goes on where this is given up. Raises what it failed with."""
+    if task.done():
+        task.result()
+    else:
+        await asyncio.shield(task)

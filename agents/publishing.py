@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import aiokafka
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, ProducerClosed
 
+from agents.batches import REQUEST_TIMEOUT_MS, Delivery
 from agents.health import Health
 from agents.meters import Meters
 from agents.patience import Backoff
+from agents.sending import Sender
 from messages.message import Message
 from messages.topics import CO_PARTITIONED
 
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 #: How often the broker is asked whether it is there, and how long it may take to answer, seconds.
 PROBE_SECONDS, PROBE_TIMEOUT = 2.0, 5.0
-#: Most bytes that go to a broker as one batch, well below what it takes at once; and what a record's frame may add.
-PARCEL_BYTES, FRAME_BYTES = 256 * 1024, 64
+#: How brokers know those who publish decisions, for instance in their quotas.
+CLIENT_ID = "duewatch-publisher"
 #: Seconds after which messages that are not confirmed count as late.
 LATE_SECONDS = 5.0
 #: Seconds that what is under way gets at the end: the outbox has it, so the next owner publishes it anyway.
@@ -52,20 +52,6 @@ class Publisher(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Parcel:
-    """Messages of one topic that are sent as one batch to a partition; or a single one, which may be of any size.
-
-    Without a partition the key of the single one decides.
-    """
-
-    topic: str
-    partition: int | None
-    messages: list[Message]
-    is_batch: bool
-    size: int = 0
-
-
 class KafkaPublisher:
     """Publishes with acks=all, and tries again for as long as the broker is away, also at the start.
 
@@ -75,175 +61,139 @@ class KafkaPublisher:
 
     def __init__(self, options: Mapping[str, Any], meters: Meters, health: Health | None = None) -> None:
         self._options, self._meters, self._health = options, meters, health or Health()
-        self._producer: Any = None
-        self._connecting = asyncio.Lock()
+        self._calls = _Calls(self._health)
+        self._sender: Sender | None = None
         self._probe: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect, however long that takes."""
-        await self._connect()
-        self._probe = asyncio.create_task(self._watch(), name="broker probe")
+        self._sender = Sender(await self._connected(), self._meters)
+        self._probe = asyncio.create_task(self._watch(self._sender), name="broker probe")
 
     async def stop(self) -> None:
         """Disconnect once what is under way is delivered, or will not be."""
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
-        if self._producer is not None:
+        if self._sender is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
-                    await self._producer.stop()
+                    await self._sender.settle()
+            await self._sender.close()
+            await self._sender.client.close()
 
     async def publish(self, messages: Sequence[Message], partition: int | None = None) -> None:
         """Return once all of them are delivered.
 
-        After a failure everything from the first undelivered parcel on is sent again, so that what a key's consumer
-        sees last is what was decided last. Raises MessageSizeTooLargeError, which no further attempt would cure.
+        What a partition's consumer sees last is what was decided last, whatever failed on the way. Raises
+        MessageSizeTooLargeError, which no further attempt would cure.
         """
         if not messages:
             return
-        backoff, waiting = Backoff(), _parcels(messages, partition)
-        with self._noting_lateness():
-            while waiting:
-                delivered = await self._deliver(waiting)
-                counts: Counter[str] = Counter()
-                for parcel in waiting[:delivered]:
-                    counts[parcel.topic] += len(parcel.messages)
-                for topic, count in counts.items():
-                    self._meters.published(topic, count)
-                waiting = waiting[delivered:]
-                if waiting:
-                    await self._try_again(backoff)
+        sender, delivery = self._started, Delivery(len(messages))
+        call = self._calls.begin()
+        try:
+            for message in messages:
+                if partition is None or message.topic not in CO_PARTITIONED:
+                    target = await sender.partition_of(message.topic, message.key)
+                else:
+                    target = partition
+                sender.send(message, target, delivery)
+            await delivery.done
+        finally:
+            delivery.done.cancel()
+            self._calls.end(call)
 
     async def record(self, entry: Message, partition: int) -> int:
         """Deliver a journal entry to this partition of its topic; returns the offset that it got."""
-        backoff = Backoff()
-        with self._noting_lateness():
-            while True:
-                try:
-                    delivered = await self._producer.send_and_wait(
-                        entry.topic, entry.value, key=entry.key, partition=partition, headers=list(entry.headers)
-                    )
-                except MessageSizeTooLargeError:
-                    raise
-                except KafkaError as error:
-                    log.warning("not recorded, trying again: %r", error)
-                else:
-                    offset: int = delivered.offset
-                    self._meters.published(entry.topic, 1)
-                    return offset
-                await self._try_again(backoff)
-
-    async def _try_again(self, backoff: Backoff) -> None:
-        self._meters.retried("broker")
-        await backoff.wait()
-        await self._connect()
-
-    async def _connect(self) -> None:
-        """Have a producer that works, however long that takes; one whose sender has died sends nothing any more."""
-        backoff = Backoff()
-        async with self._connecting:
-            while self._producer is None or self._producer._sender.sender_task.done():
-                producer = aiokafka.AIOKafkaProducer(**self._options, acks="all", max_batch_size=PARCEL_BYTES)
-                try:
-                    await producer.start()
-                except KafkaError as error:
-                    log.warning("broker unavailable, trying again: %r", error)
-                    self._health.broker_reachable = False
-                    self._meters.retried("broker")
-                    await producer.stop()
-                    await backoff.wait()
-                else:
-                    self._producer = producer
-                    self._health.broker_reachable = True
-
-    @contextlib.contextmanager
-    def _noting_lateness(self) -> Iterator[None]:
-        """Let `health` know while a call waits for the broker's word for too long."""
-        late = 0
-
-        def note() -> None:
-            nonlocal late
-            late = 1
-            self._health.publishing_late += 1
-
-        timer = asyncio.get_running_loop().call_later(LATE_SECONDS, note)
+        delivery = Delivery(1)
+        call = self._calls.begin()
         try:
-            yield
+            self._started.send(entry, partition, delivery)
+            return await delivery.done
         finally:
-            timer.cancel()
-            self._health.publishing_late -= late
+            self._calls.end(call)
 
-    async def _watch(self) -> None:
-        """Ask for metadata now and then, which any broker answers."""
+    @property
+    def _started(self) -> Sender:
+        if self._sender is None:
+            raise ProducerClosed
+        return self._sender
+
+    async def _connected(self) -> Any:
+        """A client that has reached a broker, however long that takes."""
+        backoff = Backoff()
+        while True:
+            client = AIOKafkaClient(**self._options, client_id=CLIENT_ID, request_timeout_ms=REQUEST_TIMEOUT_MS)
+            try:
+                await client.bootstrap()
+            except KafkaError as error:
+                log.warning("broker unavailable, trying again: %r", error)
+                self._health.broker_reachable = False
+                self._meters.retried("broker")
+                await client.close()
+                await backoff.wait()
+            else:
+                self._health.broker_reachable = True
+                return client
+
+    async def _watch(self, sender: Sender) -> None:
+        """Ask for metadata now and then, which any broker answers; a client that asks no more is replaced."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
+            if sender.client._sync_task.done():
+                dead = sender.client
+                sender.use(await self._connected())
+                await dead.close()
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT):
-                    answered = bool(await self._producer.client.force_metadata_update())
+                    answered = bool(await sender.client.force_metadata_update())
             except (TimeoutError, KafkaError):
                 answered = False
             if answered is not self._health.broker_reachable:
                 log.warning("a broker answers again" if answered else "no broker answers")
             self._health.broker_reachable = answered
 
-    async def _deliver(self, parcels: Sequence[_Parcel]) -> int:
-        """How many of the parcels, from the first on, the broker has."""
-        sent: list[Any] = []
-        failure: BaseException | None = None
-        try:
-            for parcel in parcels:
-                sent.append(await self._send(parcel))  # noqa: PERF401 - what was sent before a failure must be known
-        except KafkaError as error:
-            failure = error
-        outcomes = await asyncio.gather(*sent, return_exceptions=True)
-        for number, outcome in enumerate([*outcomes, failure]):
-            if isinstance(outcome, MessageSizeTooLargeError) or (
-                isinstance(outcome, BaseException) and not isinstance(outcome, KafkaError)
-            ):
-                raise outcome
-            if isinstance(outcome, KafkaError):
-                log.warning("not published, trying again: %r", outcome)
-                return number
-        return len(parcels)
 
-    async def _send(self, parcel: _Parcel) -> Any:
-        """Hand a parcel to the client; returns the future of its delivery."""
-        if not parcel.is_batch or parcel.partition is None:
-            (one,) = parcel.messages
-            return await self._producer.send(
-                one.topic, one.value, key=one.key, headers=list(one.headers), partition=parcel.partition
-            )
-        batch = self._producer.create_batch()
-        for message in parcel.messages:
-            batch.append(timestamp=None, key=message.key, value=message.value, headers=list(message.headers))
-        return await self._producer.send_batch(batch, parcel.topic, partition=parcel.partition)
+class _Calls:
+    """Tells `health` how many calls wait for the broker's word for too long.
 
-
-def _parcels(messages: Sequence[Message], partition: int | None) -> list[_Parcel]:
-    """The messages in as few parcels as their sizes allow; those of a topic stay in their order.
-
-    One by one, the client would hash each key anew, and keep books about each message.
+    One timer looks after all of them: nearly every call has its answer long before it goes off.
     """
-    parcels: list[_Parcel] = []
-    filling: dict[str, _Parcel] = {}
-    for message in messages:
-        topic, size = message.topic, _size(message)
-        target = partition if topic in CO_PARTITIONED else None
-        if target is None or size > PARCEL_BYTES:
-            filling.pop(topic, None)
-            parcels.append(_Parcel(topic, target, [message], is_batch=False))
-            continue
-        parcel = filling.get(topic)
-        if parcel is None or parcel.size + size > PARCEL_BYTES:
-            parcel = filling[topic] = _Parcel(topic, target, [], is_batch=True)
-            parcels.append(parcel)
-        parcel.messages.append(message)
-        parcel.size += size
-    return parcels
 
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._open: dict[int, float] = {}  # when it began, by number, the oldest first
+        self._late: set[int] = set()
+        self._begun = 0
+        self._is_watched = False
 
-def _size(message: Message) -> int:
-    """Bytes of the message in a batch, at most."""
-    headers = sum(len(name) + len(value) + FRAME_BYTES for name, value in message.headers)
-    return len(message.value) + len(message.key or b"") + headers + FRAME_BYTES
+    def begin(self) -> int:
+        """A call begins; returns its number."""
+        loop = asyncio.get_running_loop()
+        self._begun += 1
+        self._open[self._begun] = loop.time()
+        if not self._is_watched:
+            self._is_watched = True
+            loop.call_later(LATE_SECONDS, self._look)
+        return self._begun
+
+    def end(self, call: int) -> None:
+        """The call has its answer, or is given up."""
+        self._open.pop(call, None)
+        if call in self._late:
+            self._late.discard(call)
+            self._health.publishing_late -= 1
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._open:
+            call, begun = next(iter(self._open.items()))
+            if now < begun + LATE_SECONDS:
+                loop.call_at(begun + LATE_SECONDS, self._look)
+                return
+            del self._open[call]
+            self._late.add(call)
+            self._health.publishing_late += 1
+        self._is_watched = False
