@@ -201,7 +201,7 @@ def cut_batch(
 
 @dataclass(frozen=True, slots=True)
 class _Voucher:
-    """For which events alone a topic vouches: those up to `newest` (s), and those that were fetched before `seen_ms`."""
+    """For which events only a topic vouches: those up to `newest` (s), and those that were fetched before `seen_ms`."""
 
     topic: str
     newest: int
