@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,7 @@ PRESENT_CONSENT_TO_AUTOMATION = 8
 MAX_SOURCES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One partition of one topic incarnation (or a file); with an offset it names the cause of a decision."""
 
     topic: str

@@ -38,7 +38,7 @@ def test_a_stream_cut_into_small_batches_gives_the_same_bytes(seed: int, users: 
 
 
 def _of_partition(number: int, events: Events) -> Events:
-    return replace(events, sources=tuple(replace(source, partition=number) for source in events.sources))
+    return replace(events, sources=tuple(source._replace(partition=number) for source in events.sources))
 
 
 @pytest.mark.parametrize("sizes", [(40, 40, 40), (1, 90, 13)], ids=["alike", "unlike"])
