@@ -5,7 +5,8 @@
 
 Runs the other parts one after the other, each with what the aims ask for, and ends with a table: what was aimed at, the
 median that was found, and whether that is enough. Latency is measured at half of the rate that the whole product path
-has just reached. It takes about an hour; `--quick` is a first look. Nothing else should run on the machine.
+has just reached, which was with nothing beside it, and at half of what is applied beside the load generator. It takes
+more than an hour; `--quick` is a first look. Nothing else should run on the machine.
 """
 
 import argparse
@@ -119,12 +120,10 @@ def _points(parts: _Parts, repeat: int) -> Iterator[Point]:
     ahead = statistics.median(run["rate"] for run in replayed if run["processes"] > 1)
     yield Point("replay, 5,000 users", 200_000, ahead, "events/s")
 
-    rates = [round(capacity / 2, -3)] * repeat
-    load = ("--users", LATENCY_USERS, "--seconds", LATENCY_SECONDS, "--rates", *rates)
-    measured = parts.run("latency", "latency", *load)
-    for name, aim in (("p50", 15.0), ("p99", 50.0), ("p99.9", 150.0)):
-        value = statistics.median(one["milliseconds"][name] for one in measured)
-        yield Point(f"a warning at half of that rate, {name}", aim, value, "ms", least=False)
+    half_of_that, half_beside = ("--rates", *[round(capacity / 2, -3)] * repeat), ("--shares", *[0.5] * repeat)
+    yield from _warnings(parts, "latency", "at half of that rate", *half_of_that)
+    yield from _warnings(parts, "latency-beside", "at half of what is applied beside the load", *half_beside)
+    yield from _warnings(parts, "latency-one", "the same with one partition", "--partitions", 1, *half_beside)
 
     grown = parts.run("deciding", "deciding")
     yield Point("judging with 100 conditions, times 5", 20.0, grown["conditions"], "times", least=False)
@@ -132,6 +131,14 @@ def _points(parts: _Parts, repeat: int) -> Iterator[Point]:
     started = parts.run("startup", "startup", "--apache-kafka", "--rounds", repeat)
     yield Point("a worker is ready, with kernels kept", 5.0, started["warm"], "s", least=False)
     yield Point("a worker is ready, with none kept", 10.0, started["cold"], "s", least=False)
+
+
+def _warnings(parts: _Parts, name: str, when: str, *arguments: Any) -> Iterator[Point]:
+    """How long a warning takes."""
+    measured = parts.run(name, "latency", "--users", LATENCY_USERS, "--seconds", LATENCY_SECONDS, *arguments)
+    for quantile, aim in (("p50", 15.0), ("p99", 50.0), ("p99.9", 150.0)):
+        value = statistics.median(one["milliseconds"][quantile] for one in measured)
+        yield Point(f"a warning {when}, {quantile}", aim, value, "ms", least=False)
 
 
 def _ahead(found: Mapping[str, Any], aims: Mapping[str, float]) -> Iterator[Point]:

@@ -41,7 +41,7 @@ FIRST_WARM_UP_SECONDS, WARM_UP_SECONDS = 40.0, 10.0
 #: it that count, after those in which a backlog comes together.
 WARM_UP_RATE, TOO_MUCH, BACKLOG_SECONDS, TOO_MUCH_SECONDS = 15_000.0, 80_000.0, 3.0, 12.0
 #: Seconds per event that making the load takes, at most, before it begins.
-MAKING_SECONDS = 60e-6
+MAKING_SECONDS = 25e-6
 #: What came later than this after the end of the load is not waited for.
 SETTLE_SECONDS = 5.0
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)

@@ -27,6 +27,8 @@ FOUND: dict[str, Any] = {
     "workers": [{**RUN, "events": 800_000}, {**RUN, "events": 1_400_000, "workers": 2}],
     "replaying": [{"processes": 1, "rate": 130_000.0}, {"processes": 2, "rate": 210_000.0}],
     "latency": [{"milliseconds": {"p50": p50, "p99": 60.0, "p99.9": 100.0}} for p50 in (11.0, 13.0, 90.0)],
+    "latency-beside": [{"milliseconds": {"p50": 16.0, "p99": 40.0, "p99.9": 90.0}}],
+    "latency-one": [{"milliseconds": {"p50": 14.0, "p99": 30.0, "p99.9": 50.0}}],
     "deciding": {"conditions": 1.5, "features": 1.2},
     "startup": {"cold": 8.0, "warm": 3.4},
 }
@@ -57,19 +59,22 @@ def test_every_aim_is_held_against_the_median_of_its_part(
         "standard job, 500,000 users, times kafka_streams",
         "standard job, 500,000 users, times kafka_streams_eos",
         "a warning at half of that rate, p99",
+        "a warning at half of what is applied beside the load, p50",
     }
     assert code == 1
     assert capsys.readouterr().out.count("MISSED") == len(missed)
     assert points["whole product path, 5,000 users"]["found"] == 80_000
     assert points["two workers, times one, 8 partitions"]["found"] == 1.75
-    assert len(points) == 19
+    assert len(points) == 25
 
 
-def test_latency_is_measured_at_half_of_the_rate_that_was_just_reached(
+def test_latency_is_measured_at_half_of_the_rate_that_was_just_reached_and_of_what_is_applied_beside_the_load(
     asked: dict[str, list[str]], tmp_path: Path
 ) -> None:
     acceptance.main(["--json", str(tmp_path / "table.json"), "--quick"])
     assert asked["latency"][-2:] == ["--rates", "40000.0"]
+    assert asked["latency-beside"][-2:] == ["--shares", "0.5"]
+    assert asked["latency-one"][-4:] == ["--partitions", "1", "--shares", "0.5"]
     assert asked["product-5k"][-2:] == ["--repeat", "1"]
 
 
