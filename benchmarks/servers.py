@@ -21,7 +21,7 @@ CACHE = Path.home() / ".cache" / "duewatch"
 KAFKA_HEAP_MB = 1_024
 #: As in docker-compose.yml. With Redis's own 64 MB a small book at a high rate has its append-only file rewritten every
 #: second or two, by a process that takes a processor and makes Redis copy every page that it writes to.
-REWRITE_BEYOND = "1gb"
+REWRITE_BEYOND = "4gb"
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def test_redis_keeps_every_commit_and_never_evicts_state() -> None:
 
 
 def test_redis_does_not_rewrite_the_file_of_a_small_book_again_and_again() -> None:
-    assert "--auto-aof-rewrite-min-size 1gb" in services()["redis"]["command"][-1]
+    assert "--auto-aof-rewrite-min-size 4gb" in services()["redis"]["command"][-1]
 
 
 def test_our_containers_run_without_privileges() -> None:
