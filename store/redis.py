@@ -38,7 +38,7 @@ from store.link import Link, Server
 from store.report import report_of
 from store.servers import Servers
 from store.together import MOST_RECORDS, Together
-from store.transactions import Part, Transactions, Undone, pairs
+from store.transactions import Part, Transactions, Undone, pairs, text
 from store.wire import Command
 
 __all__ = ["RedisAddress", "RedisStore"]
@@ -85,15 +85,15 @@ class RedisPartition:
         position, header, outbox = await self._read_whole()
         if bool(position) != (header is not None):
             missing = self._header_key if position else self._position_key
-            raise CorruptState(f"{_text(missing)}: is missing, though the rest of the partition is there")
+            raise CorruptState(f"{text(missing)}: is missing, though the rest of the partition is there")
         opened = Opened(
-            header=Header() if header is None else decode_header(header, _text(self._header_key)),
+            header=Header() if header is None else decode_header(header, text(self._header_key)),
             position={
-                topic.decode(): decode_position(stored, f"{_text(self._position_key)}, {_text(topic)}")
+                topic.decode(): decode_position(stored, f"{text(self._position_key)}, {text(topic)}")
                 for topic, stored in position.items()
                 if topic != _TOKEN
             },
-            outbox=[decode_message(stored, _text(self._outbox_key)) for stored in outbox],
+            outbox=[decode_message(stored, text(self._outbox_key)) for stored in outbox],
         )
         self._seen = position
         return opened
@@ -116,9 +116,7 @@ class RedisPartition:
             )
             if pairs(before) == pairs(after):
                 return pairs(before), header, outbox
-        raise StoreUnavailable(
-            f"{_text(self._position_key)}: moved during each of {_READ_ATTEMPTS} attempts to read it"
-        )
+        raise StoreUnavailable(f"{text(self._position_key)}: moved during each of {_READ_ATTEMPTS} attempts to read it")
 
     async def load(self, users: Sequence[str]) -> list[bytes | None]:
         """Packed records in the order of `users`; None where there is none."""
@@ -150,7 +148,7 @@ class RedisPartition:
         """
         seen = self._seen
         if seen is None:
-            raise StaleOwner(f"{_text(self._position_key)}: this view was never opened")
+            raise StaleOwner(f"{text(self._position_key)}: this view was never opened")
         position = {topic.encode(): encode_position(at) for topic, at in commit.position.items()}
         moved = {topic: stored for topic, stored in position.items() if seen.get(topic) != stored}
         moved[_TOKEN] = secrets.token_bytes(8)
@@ -175,7 +173,7 @@ class RedisPartition:
     async def _commit_alone(self, part: Part) -> None:
         """Commit on this view's own connection."""
         if part.withdrawn:
-            raise StaleOwner(f"{_text(self._position_key)}: this view was closed")
+            raise StaleOwner(f"{text(self._position_key)}: this view was closed")
         if self._together is not None:
             self._together.moved(self._position_key)
         try:
@@ -292,7 +290,7 @@ class RedisStore:
         """What a checkout system would read; None where nothing was projected."""
         key = self._limit_key(user)
         (found,) = await self._ask(await self._servers.locate(key), (b"HGETALL", key))
-        return decode_limit(user, pairs(found), _text(key)) if found else None
+        return decode_limit(user, pairs(found), text(key)) if found else None
 
     async def ping(self) -> None:
         """Raise StoreUnavailable where a server that holds keys does not answer."""
@@ -331,7 +329,3 @@ class RedisStore:
 
 def _flat(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     return chain.from_iterable(pairs)
-
-
-def _text(name: bytes) -> str:
-    return name.decode(errors="backslashreplace")

@@ -86,7 +86,7 @@ class Transactions:
             elif not self.link.connected:
                 refused[part] = Undone() if len(parts) > 1 else self.link.translated(refusals[0])
             elif pairs(reply) != part.seen:
-                refused[part] = StaleOwner(f"{_text(part.position)}: somebody else moved it")
+                refused[part] = StaleOwner(f"{text(part.position)}: somebody else moved it")
         self._note(keys, found)
         return refused
 
@@ -112,7 +112,7 @@ class Transactions:
                 return {part: Undone() for part in parts}
             if refusals:
                 return {parts[0]: self.link.translated(refusals[0])}
-            return {parts[0]: StaleOwner(f"{_text(parts[0].position)}: somebody else moved it during the commit")}
+            return {parts[0]: StaleOwner(f"{text(parts[0].position)}: somebody else moved it during the commit")}
         return _refusals_within(parts, done)
 
     def _note(self, keys: Sequence[bytes], found: Sequence[Any]) -> None:
@@ -132,7 +132,7 @@ def _refusals_within(parts: Sequence[Part], done: Sequence[Any]) -> dict[Part, E
     for part in parts:
         for reply in (done[0], *done[start : start + len(part.steps)]):
             if isinstance(reply, Exception):
-                refused[part] = CorruptState(f"{_text(part.position)}: a part of its commit was refused: {reply}")
+                refused[part] = CorruptState(f"{text(part.position)}: a part of its commit was refused: {reply}")
                 break
         start += len(part.steps)
     return refused
@@ -143,5 +143,6 @@ def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _text(name: bytes) -> str:
+def text(name: bytes) -> str:
+    """A key or field for people, whatever its bytes are."""
     return name.decode(errors="backslashreplace")
