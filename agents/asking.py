@@ -151,7 +151,8 @@ class Asking:
         """
         fetcher = self._fetcher
         if isinstance(request, FetchRequest):
-            return bool(await self._process(assignment, node, request))
+            await self._process(assignment, node, request)
+            return True
         try:
             answer = await fetcher._client.send(node, request)
         except KafkaError as error:
@@ -165,10 +166,12 @@ class Asking:
         if isinstance(answer, FetchResponse_v11):
             return bool(await self._process(assignment, node, request.by_library(request.every())))
         odd = self._keep(assignment, request, answer)
-        if fetcher._records:  # it is taken right now, so that the broker can soon be asked for everything again
-            for waiter in fetcher._fetch_waiters:
-                fetcher._notify(waiter)
-        return bool(odd and await self._process(assignment, node, request.by_library(odd)))
+        # Now, so that what it brought is taken and the broker can soon be asked for everything again.
+        for waiter in fetcher._fetch_waiters:
+            fetcher._notify(waiter)
+        if odd:
+            await self._process(assignment, node, request.by_library(odd))
+        return bool(odd)
 
     def _plan_for(self, assignment: Any) -> "_Plan | None":
         fetcher = self._fetcher

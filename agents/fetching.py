@@ -89,14 +89,17 @@ class InLoop(driver.AIOKafkaConsumerThread):
         return consumer
 
 
-async def fetch(consumer: Any, wanted: set[TP], seconds: float, until_next: Callable[[], float]) -> Fetched:
+async def fetch(
+    consumer: Any, wanted: set[TP], seconds: float, until_next: Callable[[], float], is_held_back: Callable[[], bool]
+) -> Fetched:
     """Wait for records of `wanted`, which may grow meanwhile (`wake`), for at most `seconds`.
 
     `consumer` is an aiokafka consumer with an assignment; `until_next()` says for how long (s) nobody has a use for
-    more. Raises ConsumerStoppedError, and KafkaError for what the broker said of a partition.
+    more. Where somebody `is_held_back()`, an answer ends the wait, whatever it brings: that a log has nothing more may
+    be what he waits for. Raises ConsumerStoppedError, and KafkaError for what the broker said of a partition.
     """
     fetcher = consumer._fetcher
-    until = time.monotonic() + seconds
+    until, answered = time.monotonic() + seconds, False
     with fetcher._subscriptions.fetch_context():
         while True:
             if consumer._closed or fetcher._closed:
@@ -106,12 +109,13 @@ async def fetch(consumer: Any, wanted: set[TP], seconds: float, until_next: Call
                 await fetcher._subscriptions.wait_for_assignment()  # what was fetched may not be ours any more
             found = take(fetcher, wanted)
             left = until - time.monotonic()
-            if found or left <= 0:
+            if found or left <= 0 or (answered and is_held_back()):
                 return Fetched(found, _looks(consumer))
             waiter = fetcher._create_fetch_waiter()
             late = asyncio.get_running_loop().call_later(left, fetcher._notify, waiter)
             try:
                 await waiter  # raises what the broker refused
+                answered = True
             finally:
                 late.cancel()
 

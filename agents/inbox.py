@@ -106,9 +106,14 @@ class Inbox:
         """Whether everything in the logs has been gathered."""
         return not any(lane.waiting or self._unread(topic) for topic, lane in self._lanes.items())
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the newest cut left events behind because of a topic of which more has to be known first."""
+        return bool(self._held_since)
+
     def progressed(self) -> None:
         """What is unread may have changed: look again if that was what kept the others waiting."""
-        if self._held_since:
+        if self.is_held_back:
             self._news.set()
 
     def wake(self) -> None:

@@ -165,6 +165,10 @@ class Monitor:
         """Seconds for which nobody has a use for more events, as far as is known."""
         return self._rounds.until_next()
 
+    def is_held_back(self) -> bool:
+        """Whether a partition has events that it may not decide before more is known of a log."""
+        return any(partition.is_held_back for partition in self._partitions.values())
+
     def progressed(self) -> None:
         """Let every partition look again at what is unread."""
         for partition in self._partitions.values():

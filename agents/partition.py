@@ -104,6 +104,11 @@ class Partition:
         """Whether the transport should hand over more of `topic`."""
         return self._inbox.wants(topic)
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether events wait until more is known of a log."""
+        return self._inbox.is_held_back
+
     def progressed(self) -> None:
         """The transport has looked again at what is unread."""
         self._inbox.progressed()

@@ -77,6 +77,10 @@ class Intake(Protocol):
         """Seconds for which nobody has a use for more, as far as is known."""
         ...
 
+    def is_held_back(self) -> bool:
+        """Whether anybody has events that he may not decide before more is known of a log."""
+        ...
+
     def progressed(self) -> None:
         """A fetch has ended: what is unread may have changed."""
         ...
@@ -240,9 +244,10 @@ class Consumer(driver.Consumer):
         if self.should_stop or not wanted:
             await self.wait(self._room.wait(), timeout=seconds)
             return NOTHING
-        self._wanted = wanted
+        self._wanted, intake = wanted, self._intake
         try:
-            return await fetch(self._thread._ensure_consumer(), wanted, seconds, self._intake.until_next)
+            consumer = self._thread._ensure_consumer()
+            return await fetch(consumer, wanted, seconds, intake.until_next, intake.is_held_back)
         finally:
             self._wanted = set()
 

@@ -112,8 +112,10 @@ def _points(parts: _Parts, repeat: int) -> Iterator[Point]:
     yield Point("whole product path, 5,000 users", 60_000, capacity, "events/s")
     many = parts.run("product-500k", "product", "--users", 500_000, *times)
     yield Point("whole product path, 500,000 users", 40_000, _rate(many), "events/s")
-    pair = parts.run("workers", "product", "--users", 5_000, "--partitions", 8, "--workers", 1, 2, *times)
-    alone, together = (_rate([run for run in pair if run["workers"] == workers]) for workers in (1, 2))
+    # The more events, the less do the moments count in which one worker has ended and the other has not.
+    workers = ("--partitions", 8, "--workers", 1, 2, "--events", 3_000_000)
+    pair = parts.run("workers", "product", "--users", 5_000, *workers, *times)
+    alone, together = (_rate([run for run in pair if run["workers"] == number]) for number in (1, 2))
     yield Point("two workers, times one, 8 partitions", 1.7, together / alone, "times")
     parts.keep("product", [*few, *many, *pair])
     replayed = parts.run("replaying", "replaying", "--users", 5_000, *times)

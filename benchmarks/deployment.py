@@ -117,19 +117,25 @@ class Deployment:
 
     async def counted(self) -> Counted:
         """What the workers have counted. Raises DeploymentFailed where one has ended."""
-        samples: list[Sample] = []
-        for number, port in enumerate(self.ports):
-            if self.workers[number].poll() is not None:
-                log = self.servers.directory / f"worker-{self._runs}-{number}.log"
-                raise DeploymentFailed(f"worker {number} has ended:\n{log.read_text(errors='replace')[-3000:]}")
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                samples += await fetch_samples(f"http://127.0.0.1:{port}/metrics")
+        samples = [sample for of_worker in await self._samples() for sample in of_worker]
         return Counted(
             time.monotonic(),
             int(total(samples, "duewatch_events_total")),
             sum(int(total(samples, "duewatch_published_messages_total", topic=topic)) for topic in DECISION_TOPICS),
             int(total(samples, "duewatch_commits_total", result="done")),
         )
+
+    async def _samples(self) -> list[list[Sample]]:
+        """Each worker's metrics, none of one that does not listen yet. Raises DeploymentFailed where one has ended."""
+        found: list[list[Sample]] = []
+        for number, port in enumerate(self.ports):
+            if self.workers[number].poll() is not None:
+                log = self.servers.directory / f"worker-{self._runs}-{number}.log"
+                raise DeploymentFailed(f"worker {number} has ended:\n{log.read_text(errors='replace')[-3000:]}")
+            found.append([])
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                found[-1] += await fetch_samples(f"http://127.0.0.1:{port}/metrics")
+        return found
 
     async def until(self, events: int, patience: float = READY_SECONDS) -> Counted:
         """Wait until so many events are counted. Raises DeploymentFailed where none are for `patience` seconds."""
@@ -148,15 +154,23 @@ class Deployment:
         """Wait until every worker owns a partition. Raises DeploymentFailed where that takes too long."""
         until = time.monotonic() + READY_SECONDS
         while time.monotonic() < until:
-            owned = []
-            for port in self.ports:
-                with contextlib.suppress(aiohttp.ClientConnectionError):
-                    samples = await fetch_samples(f"http://127.0.0.1:{port}/metrics")
-                    owned.append(total(samples, "duewatch_partitions_owned"))
-            if len(owned) == len(self.ports) and all(owned) and sum(owned) == self.partitions:
+            owned = [total(samples, "duewatch_partitions_owned") for samples in await self._samples()]
+            if all(owned) and sum(owned) == self.partitions:
                 return
             await asyncio.sleep(POLL_SECONDS)
         raise DeploymentFailed("the workers do not share the partitions")
+
+    async def until_all_work(self) -> None:
+        """Wait until every worker has counted an event of its share. Raises DeploymentFailed as others do."""
+        await self.until_shared()
+        before = [total(samples, "duewatch_events_total") for samples in await self._samples()]
+        until = time.monotonic() + READY_SECONDS
+        while time.monotonic() < until:
+            now = [total(samples, "duewatch_events_total") for samples in await self._samples()]
+            if all(counted > earlier for counted, earlier in zip(now, before, strict=True)):
+                return
+            await asyncio.sleep(POLL_SECONDS)
+        raise DeploymentFailed("not every worker has something to do")
 
 
 def publish(bootstrap: str, events: Iterable[Published]) -> Counter[str]:

@@ -4,8 +4,9 @@
 
 A synthetic book (`benchmarks/book.py`) lies in the topics; real workers (`duewatch worker`) read it from the start and
 from an empty store, as after a stop. What is timed is from the moment when all accounts are open and have lived a
-little, because the first events of an account lead to more decisions than all that come later, until every event is
-committed and its decisions are confirmed by the broker; workers count an event only then.
+little, because the first events of an account lead to more decisions than all that come later, and every worker is at
+work on its share, until every event is committed and its decisions are confirmed by the broker; workers count an event
+only then. The rate is that of the events that were counted in this time.
 """
 
 import argparse
@@ -42,7 +43,8 @@ class Run:
 
 
 async def timed(deployment: Deployment, users: int, before: int, events: int) -> Run:
-    """Time the workers from the event `before` on, until `events` more are counted."""
+    """Time the workers from the event `before` on, and once all have begun, until that and `events` are counted."""
+    await deployment.until_all_work()
     start = await deployment.until(before)
     used = deployment.processor_seconds()
     end = await deployment.until(before + events)
