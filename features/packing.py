@@ -93,7 +93,7 @@ def _pack(
                 place += is_there
             body[np.uint64(group)] = present
         used = signed(place)
-        checksum = crc32(body, used, tables)
+        checksum = crc32(body_bytes, 0, 8 * used, tables)
         for k in range(2):
             out[end + k] = (schema >> (8 * k)) & 255
         for k in range(4):
@@ -137,7 +137,7 @@ def _unpack(
         if found != layout or signed(packed[start]) | signed(packed[start + 1]) << 8 != schema:
             return i
         copy(packed, start + HEAD_BYTES, 8 * count, body_bytes, 0)
-        checksum = signed(crc32(body, count, tables))
+        checksum = signed(crc32(body_bytes, 0, 8 * count, tables))
         if checksum != said:
             return i
         row, place, last = np.uint64(i), np.uint64(groups), np.uint64(count)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from messages.checksum import TABLES_C, crc32_of_bytes
+from messages.checksum import TABLES_C, crc32
 from messages.compiled import Rows, compiled, part, signed
 from messages.records import RawRecords, Slices
 from messages.words import PADDING, word_at
@@ -183,7 +183,7 @@ def _unpack(text: Any, start: int, size: int, first: int, tables: Any, columns: 
         if end <= 0:
             return done
         crc = _u8(big(text, at + _CRC_AT, 4)) & _u8(0xFFFFFFFF)
-        if crc != crc32_of_bytes(text, at + _ATTRIBUTES_AT, end, tables):
+        if crc != crc32(text, at + _ATTRIBUTES_AT, end, tables):
             return ODD
         attributes, base = big(text, at + _ATTRIBUTES_AT, 2), big(text, at, 8)
         if attributes & _CONTROL == 0:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from benchmarks.standard.columns import EVENT
-from messages.checksum import TABLES, crc32_of_bytes
+from messages.checksum import TABLES, crc32
 from messages.compiled import Rows, compiled, part
 from messages.words import first_of, visible_end
 
@@ -76,7 +76,7 @@ def scan(
                     return i
                 at, where = last + 1, _u8(value + 1) << _u8(16) | _u8(last - value - 1)
                 if word == _MERCHANT:
-                    row.merchant = max(crc32_of_bytes(text, value + 1, last, tables), _u8(1))
+                    row.merchant = max(crc32(text, value + 1, last, tables), _u8(1))
                     bit = 1
                 elif word == _USER_ID:
                     places[0, i] = where
