@@ -13,7 +13,7 @@ from agents.ports import Decide, InForce, Outcome
 from decisions.work import Work
 
 #: Events that are enough for one call: what it costs at any rate does not show any more.
-ENOUGH = 4_000
+ENOUGH = 1_000
 #: Seconds that a round waits at most for partitions that are on their way.
 PATIENCE = 0.005
 #: Seconds that a round counts for at most, where the time that rounds take is learned.
