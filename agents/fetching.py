@@ -22,9 +22,9 @@ from messages.records import RawRecords
 #: How long a broker may keep a fetch that finds nothing, ms. aiokafka has one fetch per broker under way, without the
 #: partitions whose last answer still waits to be taken: those must not be kept waiting by topics that are empty.
 WAIT_MS, WAIT_FOR_OTHERS_MS = 100, 5
-#: While everybody is busy an answer would only wait: the broker may let so many bytes come together first, or as many
-#: as it may give of one partition. It comes so many seconds before it is needed, for the way and for decoding.
-PLENTY, AHEAD_SECONDS = 512 << 10, 0.002
+#: While everybody is busy an answer would only wait: the broker may let so many bytes come together first. It comes so
+#: many seconds before it is needed, for the way and for decoding.
+PLENTY, AHEAD_SECONDS = 64 << 10, 0.002
 #: Seconds that an answer has to be taken before the next fetch leaves without the partitions that are in it.
 TAKING_SECONDS = 0.003
 
@@ -141,7 +141,7 @@ def _pace(fetcher: Any, until_next: Callable[[], float]) -> None:
         left_ms = int(1000 * (until_next() - AHEAD_SECONDS))
         longest = WAIT_FOR_OTHERS_MS if fetcher._records else WAIT_MS
         fetcher._fetch_max_wait_ms = left_ms if left_ms > 0 else longest
-        fetcher._fetch_min_bytes = min(PLENTY, fetcher._max_partition_fetch_bytes) if left_ms > 0 else 1
+        fetcher._fetch_min_bytes = PLENTY if left_ms > 0 else 1
         return usual(assignment)
 
     fetcher._get_actions_per_node = paced

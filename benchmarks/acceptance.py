@@ -123,9 +123,9 @@ def _points(parts: _Parts, repeat: int) -> Iterator[Point]:
     yield Point("replay, 5,000 users", 200_000, ahead, "events/s")
 
     half_of_that, half_beside = ("--rates", *[round(capacity / 2, -3)] * repeat), ("--shares", *[0.5] * repeat)
-    yield from _warnings(parts, "latency", "at half of that rate", *half_of_that)
+    yield from _warnings(parts, "latency", "at half of the product path's rate", *half_of_that)
     yield from _warnings(parts, "latency-beside", "at half of what is applied beside the load", *half_beside)
-    yield from _warnings(parts, "latency-one", "the same with one partition", "--partitions", 1, *half_beside)
+    yield from _warnings(parts, "latency-one", "at half of it with one partition", "--partitions", 1, *half_beside)
 
     grown = parts.run("deciding", "deciding")
     yield Point("judging with 100 conditions, times 5", 20.0, grown["conditions"], "times", least=False)

@@ -58,7 +58,7 @@ def test_every_aim_is_held_against_the_median_of_its_part(
     assert missed == {
         "standard job, 500,000 users, times kafka_streams",
         "standard job, 500,000 users, times kafka_streams_eos",
-        "a warning at half of that rate, p99",
+        "a warning at half of the product path's rate, p99",
         "a warning at half of what is applied beside the load, p50",
     }
     assert code == 1
