@@ -164,11 +164,12 @@ class Asking:
         if not assignment.active:
             return False
         if isinstance(answer, FetchResponse_v11):
-            return bool(await self._process(assignment, node, request.by_library(request.every())))
-        odd = self._keep(assignment, request, answer)
-        # Now, so that what it brought is taken and the broker can soon be asked for everything again.
-        for waiter in fetcher._fetch_waiters:
-            fetcher._notify(waiter)
+            odd = request.every()
+        else:
+            odd = self._keep(assignment, request, answer)
+            # Now, so that what it brought is taken and the broker can soon be asked for everything again.
+            for waiter in fetcher._fetch_waiters:
+                fetcher._notify(waiter)
         if odd:
             await self._process(assignment, node, request.by_library(odd))
         return bool(odd)

@@ -99,7 +99,7 @@ async def fetch(
     be what he waits for. Raises ConsumerStoppedError, and KafkaError for what the broker said of a partition.
     """
     fetcher = consumer._fetcher
-    until, answered = time.monotonic() + seconds, False
+    until, woken = time.monotonic() + seconds, False
     with fetcher._subscriptions.fetch_context():
         while True:
             if consumer._closed or fetcher._closed:
@@ -109,13 +109,13 @@ async def fetch(
                 await fetcher._subscriptions.wait_for_assignment()  # what was fetched may not be ours any more
             found = take(fetcher, wanted)
             left = until - time.monotonic()
-            if found or left <= 0 or (answered and is_held_back()):
+            if found or left <= 0 or (woken and is_held_back()):
                 return Fetched(found, _looks(consumer))
             waiter = fetcher._create_fetch_waiter()
             late = asyncio.get_running_loop().call_later(left, fetcher._notify, waiter)
             try:
                 await waiter  # raises what the broker refused
-                answered = True
+                woken = True
             finally:
                 late.cancel()
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,27 +150,41 @@ class Deployment:
                 raise DeploymentFailed(f"{newest:,} of {events:,} events are counted, and no more come")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def until_shared(self) -> None:
-        """Wait until every worker owns a partition. Raises DeploymentFailed where that takes too long."""
-        until = time.monotonic() + READY_SECONDS
-        while time.monotonic() < until:
-            owned = [total(samples, "duewatch_partitions_owned") for samples in await self._samples()]
-            if all(owned) and sum(owned) == self.partitions:
-                return
-            await asyncio.sleep(POLL_SECONDS)
-        raise DeploymentFailed("the workers do not share the partitions")
+    async def until_shared(self) -> list[float]:
+        """Wait until every worker owns a partition; returns how many events each has counted by then.
+
+        Raises DeploymentFailed where that takes too long.
+        """
+
+        def shared(samples: list[list[Sample]]) -> bool:
+            owned = [total(of_worker, "duewatch_partitions_owned") for of_worker in samples]
+            return all(owned) and sum(owned) == self.partitions
+
+        return _events(await self._until(shared, "the workers do not share the partitions"))
 
     async def until_all_work(self) -> None:
         """Wait until every worker has counted an event of its share. Raises DeploymentFailed as others do."""
-        await self.until_shared()
-        before = [total(samples, "duewatch_events_total") for samples in await self._samples()]
+        before = await self.until_shared()
+
+        def work(samples: list[list[Sample]]) -> bool:
+            return all(counted > earlier for counted, earlier in zip(_events(samples), before, strict=True))
+
+        await self._until(work, "not every worker has something to do")
+
+    async def _until(self, holds: Callable[[list[list[Sample]]], bool], failure: str) -> list[list[Sample]]:
+        """Wait until something holds for the workers' metrics, which are returned. Raises DeploymentFailed."""
         until = time.monotonic() + READY_SECONDS
         while time.monotonic() < until:
-            now = [total(samples, "duewatch_events_total") for samples in await self._samples()]
-            if all(counted > earlier for counted, earlier in zip(now, before, strict=True)):
-                return
+            samples = await self._samples()
+            if holds(samples):
+                return samples
             await asyncio.sleep(POLL_SECONDS)
-        raise DeploymentFailed("not every worker has something to do")
+        raise DeploymentFailed(failure)
+
+
+def _events(samples: Iterable[list[Sample]]) -> list[float]:
+    """What each worker has counted."""
+    return [total(of_worker, "duewatch_events_total") for of_worker in samples]
 
 
 def publish(bootstrap: str, events: Iterable[Published]) -> Counter[str]:

@@ -5,8 +5,7 @@ worker has them. Processor time of the best round counts.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -14,12 +13,11 @@ import numpy as np
 from app.kernels import DECIDING
 from benchmarks import book
 from benchmarks.deciding import USERS, Work, decoded
+from benchmarks.decoding import best
 from features.kernel import compile_kernels
 from features.packing import pack_rows, unpack
 from features.record import RECORD
 from policy.policy import load_default
-
-ROUNDS = 50
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,20 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for size in given.sizes:
         rows = np.random.default_rng(0).permutation(len(records))[:size].astype(np.uint32)
         packed, place = pack_rows(records, rows).tolist(), np.zeros(len(rows), RECORD)
-        there = best(partial(pack_rows, records, rows)) / len(rows)
-        back = best(partial(unpack, packed, place)) / len(rows)
-        print(f"{len(rows):>9,}{np.mean([*map(len, packed)]):>16,.0f}{there * 1e6:>10.2f}{back * 1e6:>10.2f}")
+        there, back = best(partial(pack_rows, records, rows), partial(unpack, packed, place))
+        each = 1e6 / len(rows)
+        print(f"{len(rows):>9,}{np.mean([*map(len, packed)]):>16,.0f}{there * each:>10.2f}{back * each:>10.2f}")
     return 0
-
-
-def best(call: Callable[[], object]) -> float:
-    """Seconds of the quickest call."""
-    found = []
-    for _ in range(ROUNDS):
-        begin = time.thread_time()
-        call()
-        found.append(time.thread_time() - begin)
-    return min(found)
 
 
 if __name__ == "__main__":
