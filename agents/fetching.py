@@ -22,9 +22,6 @@ from messages.records import RawRecords
 #: How long a broker may keep a fetch that finds nothing, ms. aiokafka has one fetch per broker under way, without the
 #: partitions whose last answer still waits to be taken: those must not be kept waiting by topics that are empty.
 WAIT_MS, WAIT_FOR_OTHERS_MS = 100, 5
-#: While everybody is busy an answer would only wait: the broker may let so many bytes come together first. It comes so
-#: many seconds before it is needed, for the way and for decoding.
-PLENTY, AHEAD_SECONDS = 64 << 10, 0.002
 #: Seconds that an answer has to be taken before the next fetch leaves without the partitions that are in it.
 TAKING_SECONDS = 0.003
 
@@ -90,13 +87,14 @@ class InLoop(driver.AIOKafkaConsumerThread):
 
 
 async def fetch(
-    consumer: Any, wanted: set[TP], seconds: float, until_next: Callable[[], float], is_held_back: Callable[[], bool]
+    consumer: Any, wanted: set[TP], seconds: float, until_wanted: Callable[[], float], is_held_back: Callable[[], bool]
 ) -> Fetched:
     """Wait for records of `wanted`, which may grow meanwhile (`wake`), for at most `seconds`.
 
-    `consumer` is an aiokafka consumer with an assignment; `until_next()` says for how long (s) nobody has a use for
-    more. Where somebody `is_held_back()`, an answer ends the wait, whatever it brings: that a log has nothing more may
-    be what he waits for. Raises ConsumerStoppedError, and KafkaError for what the broker said of a partition.
+    `consumer` is an aiokafka consumer with an assignment; `until_wanted()` says for how long (s) nobody has a use for
+    more, unless `resume` is called. Where somebody `is_held_back()`, an answer ends the wait, whatever it brings: that
+    a log has nothing more may be what he waits for. Raises ConsumerStoppedError, and KafkaError for what the broker
+    said of a partition.
     """
     fetcher = consumer._fetcher
     until, woken = time.monotonic() + seconds, False
@@ -104,7 +102,7 @@ async def fetch(
         while True:
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError
-            _pace(fetcher, until_next)
+            _pace(fetcher, until_wanted)
             if fetcher._subscriptions.reassignment_in_progress:
                 await fetcher._subscriptions.wait_for_assignment()  # what was fetched may not be ours any more
             found = take(fetcher, wanted)
@@ -127,8 +125,14 @@ def wake(consumer: Any) -> None:
             waiter.set_result(None)
 
 
-def _pace(fetcher: Any, until_next: Callable[[], float]) -> None:
-    """Have every fetch from now on wait as long as it may, but no longer, and bring together what is needed together.
+def resume(consumer: Any) -> None:
+    """Send the fetch that was put off until events are wanted."""
+    fetcher = consumer._fetcher
+    fetcher._notify(fetcher._wait_consume_future)
+
+
+def _pace(fetcher: Any, until_wanted: Callable[[], float]) -> None:
+    """Have every fetch from now on sent when somebody has a use for what it brings, and wait no longer than it may.
 
     aiokafka fetches nothing from a broker for 100 ms while an answer of it waits to be taken: one partition that has
     enough to do would hold up all others.
@@ -138,10 +142,10 @@ def _pace(fetcher: Any, until_next: Callable[[], float]) -> None:
     usual = Asking(fetcher).actions
 
     def paced(assignment: Any) -> Any:
-        left_ms = int(1000 * (until_next() - AHEAD_SECONDS))
-        longest = WAIT_FOR_OTHERS_MS if fetcher._records else WAIT_MS
-        fetcher._fetch_max_wait_ms = left_ms if left_ms > 0 else longest
-        fetcher._fetch_min_bytes = PLENTY if left_ms > 0 else 1
+        left = until_wanted()
+        if left > 0:
+            return [], {}, left, False, []
+        fetcher._fetch_max_wait_ms = WAIT_FOR_OTHERS_MS if fetcher._records else WAIT_MS
         return usual(assignment)
 
     fetcher._get_actions_per_node = paced

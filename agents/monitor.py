@@ -62,7 +62,7 @@ class Monitor:
         self._app, self._deps, self._logs = app, deps, logs
         self._partitions: dict[int, Partition] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._rounds = Rounds(deps.decide)
+        self._rounds = Rounds(deps.decide, lambda: app.consumer.resume())
 
     async def start(self) -> None:
         """Connect what the partitions need."""
@@ -161,9 +161,13 @@ class Monitor:
         owner = self._partitions.get(partition)
         return owner is not None and owner.wants(topic)
 
-    def until_next(self) -> float:
-        """Seconds for which nobody has a use for more events, as far as is known."""
-        return self._rounds.until_next()
+    def until_wanted(self) -> float:
+        """Seconds for which nobody has a use for more events, unless the consumer's `resume` is called."""
+        return self._rounds.until_wanted()
+
+    def brought(self) -> None:
+        """A fetch has found what was wanted."""
+        self._rounds.brought()
 
     def is_held_back(self) -> bool:
         """Whether a partition has events that it may not decide before more is known of a log."""

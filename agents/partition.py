@@ -316,6 +316,7 @@ class Partition:
             retired=self._residents.users_of(retired),
             outbox=(*self._outgoing.unpublished, *decided),
         )
+        self._rounds.sent(self.number)
         await self._commit(commit)
         self._timers.set(timers.values())
         self._residents.forget(retired)

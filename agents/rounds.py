@@ -1,25 +1,28 @@
 """Rounds: partitions of a worker that have a little to decide at the same time do so in one call.
 
 Small batches cost what a call costs, and nearly nothing for their events. Partitions that were decided together commit
-at the same time and are soon back with what has come meanwhile, so a round waits a moment for those that are on their
-way. While there is a backlog, batches are large and partitions take turns: one is decided while others are committed.
+at the same time and are soon back with what has come meanwhile, so a round waits for those that are on their way. While
+there is a backlog, batches are large and partitions take turns: one is decided while others are committed.
+
+A round also says when events are wanted: once what it decided is on its way to the store. What is asked for then comes
+while the store and the broker work for this round, and is there for the next. Sooner it would be less, and the same
+work again for the rest; later the round would wait for it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from agents.ports import Decide, InForce, Outcome
 from decisions.work import Work
 
-#: Events that are enough for one call: what it costs at any rate does not show any more.
+#: Events that are enough for one call: what it costs at any rate does not show any more, and these can be on their way.
 ENOUGH = 1_000
-#: Seconds that a round waits at most for partitions that are on their way.
-PATIENCE = 0.005
-#: Seconds that a round counts for at most, where the time that rounds take is learned.
+#: Seconds that a round waits at most for partitions that are on their way. No round takes as long where nobody has a
+#: backlog, so two groups, each of which costs what one does, meet again.
+PATIENCE = 0.05
+#: Seconds after which events are wanted although what was decided is not on its way yet.
 LONGEST = 0.03
-#: How much the newest round weighs in the usual length of one.
-_NEWEST = 0.2
 
 
 class _Waiting(NamedTuple):
@@ -32,22 +35,32 @@ class _Waiting(NamedTuple):
 class Rounds:
     """Used by all partitions of a worker; each names itself by its number."""
 
-    def __init__(self, decide: Decide) -> None:
-        self._decide = decide
+    def __init__(self, decide: Decide, wanted: Callable[[], None] = lambda: None) -> None:
+        """Call `wanted` whenever events are wanted sooner than `until_wanted` said."""
+        self._decide, self._say_wanted = decide, wanted
         self._resting: set[int] = set()
         self._coming: set[int] = set()
         self._waiting: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._begun: float | None = None  # when the newest round was decided, unless it is over
-        self._usual = 0.0  # seconds until those who were in a round are done with it
+        self._unsent: set[int] = set()  # who was decided in the newest round and has not sent off what came of it
+        self._wanted_at: float | None = None  # when events are wanted at the latest, by the loop's time; None: now
+        self._is_behind = False  # whether the newest decision was one of a backlog
 
-    def until_next(self) -> float:
-        """Seconds for which, going by earlier rounds, nobody has a use for more events; 0 while all rest."""
-        if not (self._coming or self._waiting):
-            return 0.0
-        if self._begun is None:
-            return self._usual
-        return max(0.0, self._begun + self._usual - asyncio.get_running_loop().time())
+    def until_wanted(self) -> float:
+        """Seconds for which nobody has a use for more events, unless `wanted` is called before they are over."""
+        return 0.0 if self._wanted_at is None else max(0.0, self._wanted_at - asyncio.get_running_loop().time())
+
+    def brought(self) -> None:
+        """What was wanted has come; who has a backlog wants more."""
+        if not self._is_behind:
+            self._want_later()
+
+    def sent(self, number: int) -> None:
+        """What was decided for the partition is on its way to the store, or is given up."""
+        if number in self._unsent:
+            self._unsent.discard(number)
+            if not self._unsent:
+                self._want()
 
     def comes(self, number: int) -> None:
         """The partition has work in hand and will soon ask for a decision."""
@@ -63,15 +76,18 @@ class Rounds:
         """It has none, or is gone."""
         self._resting.add(number)
         self._coming.discard(number)
+        self.sent(number)
         if not (self._coming or self._waiting):
-            self._end()
+            self._want()
         self._look()
 
     async def decide(self, number: int, work: Work, in_force: InForce, *, alone: bool = False) -> Outcome:
-        """Decide the work; unless `alone`, along with that of others. Raises what deciding raises."""
+        """Decide the work along with that of others; `alone`, with a backlog, at once. Raises what deciding raises."""
         self._coming.discard(number)
-        if alone or len(work.events) >= ENOUGH:
+        if alone:
             self._look()
+            self._is_behind = True
+            self._want()
             (outcome,) = self._decide([work], in_force)
             return outcome
         loop = asyncio.get_running_loop()
@@ -92,37 +108,43 @@ class Rounds:
             self._begin()
 
     def _begin(self) -> None:
-        """Decide what waits, or enough of it; who is late is not waited for again until he has been here."""
+        """A new round; who is late is not waited for again until he has been here."""
+        self._coming.clear()
+        self._unsent.clear()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Decide what waits, or enough of it: that is sent off before the rest is decided."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         waiting = [one for one in self._waiting if not one.outcome.done()]  # without those who were cancelled
+        self._waiting = []
         if not waiting:
-            self._waiting = []
             return
-        together, others, events = list[_Waiting](), list[_Waiting](), 0
+        together, events = list[_Waiting](), 0
         for one in waiting:
             if events < ENOUGH and one.in_force is waiting[0].in_force:
                 together.append(one)
                 events += len(one.work.events)
             else:
-                others.append(one)
-        self._begin_round()
-        self._waiting, self._coming = others, {one.number for one in together}
+                self._waiting.append(one)
+        numbers = {one.number for one in together}
+        self._coming |= numbers
+        self._unsent |= numbers
+        self._is_behind = False
+        self._want_later()
         self._decide_together(together)
-        if others:
-            asyncio.get_running_loop().call_soon(self._begin)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
 
-    def _begin_round(self) -> None:
-        self._end()
-        self._begun = asyncio.get_running_loop().time()
+    def _want(self) -> None:
+        if self._wanted_at is not None:
+            self._wanted_at = None
+            self._say_wanted()
 
-    def _end(self) -> None:
-        """The newest round is over: learn how long it took."""
-        if self._begun is not None:
-            took = asyncio.get_running_loop().time() - self._begun
-            self._usual += _NEWEST * (min(took, LONGEST) - self._usual)
-            self._begun = None
+    def _want_later(self) -> None:
+        self._wanted_at = asyncio.get_running_loop().time() + LONGEST
 
     def _decide_together(self, waiting: Sequence[_Waiting]) -> None:
         try:

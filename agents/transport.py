@@ -23,7 +23,7 @@ from faust.types.tuples import ConsumerMessage
 
 from agents.alignment import FOREVER
 from agents.chain import Chain, Fetch
-from agents.fetching import NOTHING, Fetched, InLoop, Look, fetch, wake
+from agents.fetching import NOTHING, Fetched, InLoop, Look, fetch, resume, wake
 from messages.records import RawRecords
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,12 @@ class Intake(Protocol):
         """False while the partition has enough to do."""
         ...
 
-    def until_next(self) -> float:
-        """Seconds for which nobody has a use for more, as far as is known."""
+    def until_wanted(self) -> float:
+        """Seconds for which nobody has a use for more, unless the consumer's `resume` is called."""
+        ...
+
+    def brought(self) -> None:
+        """A fetch has found what was wanted; it is handed over next."""
         ...
 
     def is_held_back(self) -> bool:
@@ -206,6 +210,10 @@ class Consumer(driver.Consumer):
             self._wanted |= joining  # the fetch filters by this very set each time that it wakes up
             wake(self._thread._ensure_consumer())
 
+    def resume(self) -> None:
+        """Events are wanted now: send the fetch that was put off."""
+        resume(self._thread._ensure_consumer())
+
     # --- fetching
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -247,9 +255,12 @@ class Consumer(driver.Consumer):
         self._wanted, intake = wanted, self._intake
         try:
             consumer = self._thread._ensure_consumer()
-            return await fetch(consumer, wanted, seconds, intake.until_next, intake.is_held_back)
+            fetched = await fetch(consumer, wanted, seconds, intake.until_wanted, intake.is_held_back)
         finally:
             self._wanted = set()
+        if fetched.records:
+            intake.brought()
+        return fetched
 
     def _wanted_now(self, without: Collection[TP] = ()) -> set[TP]:
         wants, active = self._intake.wants, self._active_partitions

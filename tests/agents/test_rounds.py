@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.rounds import ENOUGH, Rounds
+from agents.rounds import ENOUGH, LONGEST, Rounds
 from decisions.work import Work
 from features.record import RECORD
 from messages.columns import EVENT, Events
@@ -117,15 +117,6 @@ async def test_nobody_waits_for_long_and_not_twice_for_the_same(rounds: Rounds, 
     assert calls.rounds == [["a"], ["b"]]
 
 
-async def test_a_large_batch_neither_waits_nor_is_waited_for(rounds: Rounds, calls: Calls) -> None:
-    rounds.comes(1)
-    large = asyncio.ensure_future(rounds.decide(0, work("large", ENOUGH), IN_FORCE))
-    await asyncio.sleep(0)
-    assert large.done()
-    await rounds.decide(1, work("b"), IN_FORCE)
-    assert calls.rounds == [["large"], ["b"]]
-
-
 async def test_who_has_a_backlog_neither_waits_nor_is_waited_for(rounds: Rounds, calls: Calls) -> None:
     rounds.comes(1)
     await rounds.decide(0, work("full"), IN_FORCE, alone=True)
@@ -164,27 +155,101 @@ async def test_who_was_cancelled_is_not_decided(rounds: Rounds, calls: Calls) ->
     assert calls.rounds == [["b"]]
 
 
-async def test_nobody_is_to_be_waited_for_while_all_rest(rounds: Rounds) -> None:
-    assert rounds.until_next() == 0.0
-    await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ab")))
-    rounds.rests(0)
-    rounds.rests(1)
-    assert rounds.until_next() == 0.0
+@pytest.fixture(name="calls_for_more")
+def _calls_for_more() -> list[str]:
+    return []
 
 
-async def test_a_round_is_expected_to_take_as_long_as_rounds_did(
-    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(name="asking")
+def _asking(calls: Calls, calls_for_more: list[str]) -> Rounds:
+    """Rounds that note when they call for more events."""
+    return Rounds(calls, lambda: calls_for_more.append("now"))
+
+
+async def decided(rounds: Rounds, names: str) -> None:
+    await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate(names)))
+
+
+async def test_events_are_wanted_once_everybody_has_sent_off_what_was_decided(
+    asking: Rounds, calls_for_more: list[str]
 ) -> None:
-    now = 100.0
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
-    for _ in range(60):
-        rounds._begin_round()
-        now += 0.01
-        rounds.rests(0)
-    rounds.comes(0)
-    assert rounds.until_next() == pytest.approx(0.01, rel=1e-3)
-    rounds._begin_round()
-    now += 0.004
-    assert rounds.until_next() == pytest.approx(0.006, rel=1e-2)
-    now += 1.0
-    assert rounds.until_next() == 0.0
+    assert asking.until_wanted() == 0.0
+    await decided(asking, "ab")
+    assert asking.until_wanted() > 0.0
+    asking.sent(1)
+    asking.sent(1)
+    assert asking.until_wanted() > 0.0
+    assert calls_for_more == []
+    asking.sent(0)
+    assert asking.until_wanted() == 0.0
+    assert calls_for_more == ["now"]
+
+
+async def test_what_came_is_enough_until_it_has_been_decided(asking: Rounds, calls_for_more: list[str]) -> None:
+    await decided(asking, "a")
+    asking.sent(0)
+    asking.brought()
+    assert asking.until_wanted() > 0.0
+    await decided(asking, "b")
+    assert asking.until_wanted() > 0.0
+    asking.sent(0)
+    assert asking.until_wanted() == 0.0
+    assert calls_for_more == ["now", "now"]
+
+
+async def test_a_round_in_parts_is_sent_off_once_all_parts_are(asking: Rounds, calls: Calls) -> None:
+    half = ENOUGH // 2 + 1
+    await asyncio.gather(*(asking.decide(i, work(name, half), IN_FORCE) for i, name in enumerate("abc")))
+    assert calls.rounds == [["a", "b"], ["c"]]
+    asking.sent(2)
+    assert asking.until_wanted() > 0.0
+    asking.sent(0)
+    asking.sent(1)
+    assert asking.until_wanted() == 0.0
+
+
+async def test_who_was_decided_in_the_first_part_of_a_round_is_waited_for(rounds: Rounds, calls: Calls) -> None:
+    half = ENOUGH // 2 + 1
+    await asyncio.gather(*(rounds.decide(i, work(name, half), IN_FORCE) for i, name in enumerate("abc")))
+    again = asyncio.ensure_future(rounds.decide(2, work("d"), IN_FORCE))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(calls.rounds) == 2
+    await asyncio.gather(again, *(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ef")))
+    assert sorted(calls.rounds[2]) == ["d", "e", "f"]
+
+
+async def test_events_are_wanted_when_nobody_has_any_left(asking: Rounds, calls_for_more: list[str]) -> None:
+    asking.brought()
+    assert asking.until_wanted() > 0.0
+    asking.rests(0)
+    assert asking.until_wanted() == 0.0
+    assert calls_for_more == ["now"]
+
+
+async def test_who_is_gone_before_it_has_sent_anything_is_not_waited_for_with_asking(asking: Rounds) -> None:
+    await decided(asking, "ab")
+    asking.sent(0)
+    asking.rests(1)
+    assert asking.until_wanted() == 0.0
+
+
+async def test_a_backlog_always_wants_more(asking: Rounds) -> None:
+    await asking.decide(0, work("full"), IN_FORCE, alone=True)
+    asking.brought()
+    assert asking.until_wanted() == 0.0
+    await decided(asking, "a")
+    asking.sent(0)
+    asking.brought()
+    assert asking.until_wanted() > 0.0
+
+
+async def test_events_are_wanted_after_a_while_whatever_hangs(
+    asking: Rounds, monkeypatch: pytest.MonkeyPatch, calls_for_more: list[str]
+) -> None:
+    await decided(asking, "ab")
+    loop = asyncio.get_running_loop()
+    later = loop.time() + LONGEST
+    monkeypatch.setattr(loop, "time", lambda: later)
+    assert asking.until_wanted() == 0.0
+    assert calls_for_more == []  # who was told how long to wait asks by himself
