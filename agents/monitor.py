@@ -165,9 +165,9 @@ class Monitor:
         """Seconds for which nobody has a use for more events, unless the consumer's `resume` is called."""
         return self._rounds.until_wanted()
 
-    def brought(self) -> None:
-        """A fetch has found what was wanted."""
-        self._rounds.brought()
+    def brought(self, *, more: bool) -> None:
+        """A fetch has found what was wanted, and `more` of it is in the logs."""
+        self._rounds.brought(more=more)
 
     def is_held_back(self) -> bool:
         """Whether a partition has events that it may not decide before more is known of a log."""

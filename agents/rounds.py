@@ -44,15 +44,16 @@ class Rounds:
         self._timer: asyncio.TimerHandle | None = None
         self._unsent: set[int] = set()  # who was decided in the newest round and has not sent off what came of it
         self._wanted_at: float | None = None  # when events are wanted at the latest, by the loop's time; None: now
-        self._is_behind = False  # whether the newest decision was one of a backlog
+        self._is_behind = False  # whether there is a backlog, as far as is known
 
     def until_wanted(self) -> float:
         """Seconds for which nobody has a use for more events, unless `wanted` is called before they are over."""
         return 0.0 if self._wanted_at is None else max(0.0, self._wanted_at - asyncio.get_running_loop().time())
 
-    def brought(self) -> None:
-        """What was wanted has come; who has a backlog wants more."""
-        if not self._is_behind:
+    def brought(self, *, more: bool) -> None:
+        """What was wanted has come; `more` says that the logs had more than that, so that it is wanted as well."""
+        self._is_behind = more
+        if not more:
             self._want_later()
 
     def sent(self, number: int) -> None:
@@ -132,8 +133,8 @@ class Rounds:
         numbers = {one.number for one in together}
         self._coming |= numbers
         self._unsent |= numbers
-        self._is_behind = False
-        self._want_later()
+        if not self._is_behind:
+            self._want_later()
         self._decide_together(together)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._go_on)

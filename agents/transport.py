@@ -77,8 +77,8 @@ class Intake(Protocol):
         """Seconds for which nobody has a use for more, unless the consumer's `resume` is called."""
         ...
 
-    def brought(self) -> None:
-        """A fetch has found what was wanted; it is handed over next."""
+    def brought(self, *, more: bool) -> None:
+        """A fetch has found what was wanted, which is handed over next; `more` of it is in the logs."""
         ...
 
     def is_held_back(self) -> bool:
@@ -259,7 +259,7 @@ class Consumer(driver.Consumer):
         finally:
             self._wanted = set()
         if fetched.records:
-            intake.brought()
+            intake.brought(more=any(look.end > look.reached for look in fetched.looks.values()))
         return fetched
 
     def _wanted_now(self, without: Collection[TP] = ()) -> set[TP]:

@@ -10,7 +10,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import ConsumerStoppedError, TopicAuthorizationFailedError
 from faust.types import TP
 
-from agents.fetching import Look, fetch, wake
+from agents.fetching import Look, fetch, resume, wake
 from tests.agents.test_asking import FIRST, NOTHING, ONE, SPOKEN, TPS, Broker, cycle, fetching, rows
 
 ALL = set(map(TP._make, TPS))
@@ -113,6 +113,24 @@ async def test_answers_without_records_end_no_fetch_while_nobody_is_held_back() 
         assert not fetched.done()
         broker.parts[TPS[0]] = ONE
         assert list((await fetched).records) == [TPS[0]]
+
+
+async def test_no_fetch_leaves_before_events_are_wanted_and_then_one_does_at_once() -> None:
+    broker, left = Broker({TPS[0]: ONE}), LONG
+    async with fetching(broker, by_hand=False, by_itself=True) as fetcher:
+        consumer = consumer_of(fetcher)
+        assert not (await fetch(consumer, set(ALL), 0.01, lambda: left, never)).records
+        assert broker.requests == []
+        left = 0.0
+        resume(consumer)
+        assert list((await fetch(consumer, set(ALL), LONG, lambda: left, never)).records) == [TPS[0]]
+
+
+async def test_a_fetch_that_was_put_off_leaves_when_nobody_says_so_sooner() -> None:
+    broker, told = Broker({TPS[0]: ONE}), iter([0.01])
+    async with fetching(broker, by_hand=False, by_itself=True) as fetcher:
+        found = await fetch(consumer_of(fetcher), set(ALL), LONG, lambda: next(told, 0.0), never)
+        assert list(found.records) == [TPS[0]]
 
 
 async def test_a_fetch_that_nobody_answers_ends_and_leaves_nothing_behind() -> None:

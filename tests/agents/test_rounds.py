@@ -188,7 +188,7 @@ async def test_events_are_wanted_once_everybody_has_sent_off_what_was_decided(
 async def test_what_came_is_enough_until_it_has_been_decided(asking: Rounds, calls_for_more: list[str]) -> None:
     await decided(asking, "a")
     asking.sent(0)
-    asking.brought()
+    asking.brought(more=False)
     assert asking.until_wanted() > 0.0
     await decided(asking, "b")
     assert asking.until_wanted() > 0.0
@@ -220,7 +220,7 @@ async def test_who_was_decided_in_the_first_part_of_a_round_is_waited_for(rounds
 
 
 async def test_events_are_wanted_when_nobody_has_any_left(asking: Rounds, calls_for_more: list[str]) -> None:
-    asking.brought()
+    asking.brought(more=False)
     assert asking.until_wanted() > 0.0
     asking.rests(0)
     assert asking.until_wanted() == 0.0
@@ -234,13 +234,18 @@ async def test_who_is_gone_before_it_has_sent_anything_is_not_waited_for_with_as
     assert asking.until_wanted() == 0.0
 
 
-async def test_a_backlog_always_wants_more(asking: Rounds) -> None:
+async def test_a_full_batch_wants_more_at_once(asking: Rounds, calls_for_more: list[str]) -> None:
+    asking.brought(more=False)
     await asking.decide(0, work("full"), IN_FORCE, alone=True)
-    asking.brought()
     assert asking.until_wanted() == 0.0
+    assert calls_for_more == ["now"]
+
+
+async def test_events_are_wanted_all_the_time_while_the_logs_have_more_than_came(asking: Rounds) -> None:
+    asking.brought(more=True)
     await decided(asking, "a")
-    asking.sent(0)
-    asking.brought()
+    assert asking.until_wanted() == 0.0
+    asking.brought(more=False)
     assert asking.until_wanted() > 0.0
 
 
