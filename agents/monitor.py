@@ -147,6 +147,8 @@ class Monitor:
         hand_over: HandOver = event.value
         try:
             deliver(hand_over.batches, self._partitions, self._deps.decoder)
+            # Only now: what was asked for while this was on its way is newer, and often in time for the same round.
+            self._rounds.brought(more=hand_over.more)
         except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
         event.ack()
@@ -164,10 +166,6 @@ class Monitor:
     def until_wanted(self) -> float:
         """Seconds for which nobody has a use for more events, unless the consumer's `resume` is called."""
         return self._rounds.until_wanted()
-
-    def brought(self, *, more: bool) -> None:
-        """A fetch has found what was wanted, and `more` of it is in the logs."""
-        self._rounds.brought(more=more)
 
     def is_held_back(self) -> bool:
         """Whether a partition has events that it may not decide before more is known of a log."""

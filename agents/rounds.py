@@ -51,7 +51,7 @@ class Rounds:
         return 0.0 if self._wanted_at is None else max(0.0, self._wanted_at - asyncio.get_running_loop().time())
 
     def brought(self, *, more: bool) -> None:
-        """What was wanted has come; `more` says that the logs had more than that, so that it is wanted as well."""
+        """What was wanted is handed over; `more` says that the logs had more than that, which is wanted as well."""
         self._is_behind = more
         if not more:
             self._want_later()

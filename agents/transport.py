@@ -56,9 +56,10 @@ class RecordBatch:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What one fetch brought of all partitions: the value of one message."""
+    """What one fetch brought of all partitions, and whether the logs had more: the value of one message."""
 
     batches: Sequence[RecordBatch]
+    more: bool = False
 
 
 class Intake(Protocol):
@@ -75,10 +76,6 @@ class Intake(Protocol):
 
     def until_wanted(self) -> float:
         """Seconds for which nobody has a use for more, unless the consumer's `resume` is called."""
-        ...
-
-    def brought(self, *, more: bool) -> None:
-        """A fetch has found what was wanted, which is handed over next; `more` of it is in the logs."""
         ...
 
     def is_held_back(self) -> bool:
@@ -240,7 +237,8 @@ class Consumer(driver.Consumer):
         if batches and not self.should_stop:
             tp = TP(batches[0].topic, batches[0].partition)
             self._read_offset[tp] = None  # Faust's own dropping and gap bookkeeping stays off
-            yield tp, self._message(tp, HandOver(batches))
+            more = any(look.end > look.reached for look in fetched.looks.values())
+            yield tp, self._message(tp, HandOver(batches, more))
         self._look_around(fetched.looks, sought, newest)
         self._intake.progressed()
 
@@ -255,12 +253,9 @@ class Consumer(driver.Consumer):
         self._wanted, intake = wanted, self._intake
         try:
             consumer = self._thread._ensure_consumer()
-            fetched = await fetch(consumer, wanted, seconds, intake.until_wanted, intake.is_held_back)
+            return await fetch(consumer, wanted, seconds, intake.until_wanted, intake.is_held_back)
         finally:
             self._wanted = set()
-        if fetched.records:
-            intake.brought(more=any(look.end > look.reached for look in fetched.looks.values()))
-        return fetched
 
     def _wanted_now(self, without: Collection[TP] = ()) -> set[TP]:
         wants, active = self._intake.wants, self._active_partitions
