@@ -16,10 +16,11 @@ from typing import NamedTuple
 from agents.ports import Decide, InForce, Outcome
 from decisions.work import Work
 
-#: Events that are enough for one call: what it costs at any rate does not show any more, and these can be on their way.
+#: Events that are enough for one call: what it costs at any rate does not show any more. The rest of a round is decided
+#: while these are on their way to the store.
 ENOUGH = 1_000
-#: Seconds that a round waits at most for partitions that are on their way. No round takes as long where nobody has a
-#: backlog, so two groups, each of which costs what one does, meet again.
+#: Seconds that a round waits at most for partitions that are on their way. Hardly a round takes as long, so two
+#: groups, each of which costs what one does, meet again.
 PATIENCE = 0.05
 #: Seconds after which events are wanted although what was decided is not on its way yet.
 LONGEST = 0.03
@@ -35,7 +36,7 @@ class _Waiting(NamedTuple):
 class Rounds:
     """Used by all partitions of a worker; each names itself by its number."""
 
-    def __init__(self, decide: Decide, wanted: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, decide: Decide, wanted: Callable[[], None]) -> None:
         """Call `wanted` whenever events are wanted sooner than `until_wanted` said."""
         self._decide, self._say_wanted = decide, wanted
         self._resting: set[int] = set()

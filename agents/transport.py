@@ -59,7 +59,7 @@ class HandOver:
     """What one fetch brought of all partitions, and whether the logs had more: the value of one message."""
 
     batches: Sequence[RecordBatch]
-    more: bool = False
+    more: bool
 
 
 class Intake(Protocol):

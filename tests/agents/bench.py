@@ -95,7 +95,7 @@ class Owner:
         self._moved = asyncio.Event()
         bench.published.published = self._moved.set
         self.deps = deps(bench.store, {}, tick_seconds=0.01, **changes)
-        self.partition = Partition(0, self.deps, self, self, Rounds(self.deps.decide), self._fail)
+        self.partition = Partition(0, self.deps, self, self, Rounds(self.deps.decide, self.nudge), self._fail)
         self.task = asyncio.create_task(self.partition.live())
 
     def _fail(self, error: BaseException) -> None:

@@ -44,9 +44,19 @@ def _calls() -> Calls:
     return Calls()
 
 
+@pytest.fixture(name="calls_for_more")
+def _calls_for_more() -> list[str]:
+    return []
+
+
 @pytest.fixture(name="rounds")
-def _rounds(calls: Calls) -> Rounds:
-    return Rounds(calls)
+def _rounds(calls: Calls, calls_for_more: list[str]) -> Rounds:
+    """Rounds that note what they decide, and when they call for more events."""
+    return Rounds(calls, lambda: calls_for_more.append("now"))
+
+
+async def decided(rounds: Rounds, names: str, events: int = 1) -> None:
+    await asyncio.gather(*(rounds.decide(i, work(name, events), IN_FORCE) for i, name in enumerate(names)))
 
 
 async def test_who_is_woken_together_is_decided_together(rounds: Rounds, calls: Calls) -> None:
@@ -99,7 +109,7 @@ async def test_who_waits_or_is_busy_is_not_waited_for_because_more_came_for_him(
 
 
 async def test_who_was_decided_is_expected_back_until_it_rests(rounds: Rounds, calls: Calls) -> None:
-    await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ab")))
+    await decided(rounds, "ab")
     again = asyncio.ensure_future(rounds.decide(0, work("c"), IN_FORCE))
     for _ in range(5):
         await asyncio.sleep(0)
@@ -117,6 +127,18 @@ async def test_nobody_waits_for_long_and_not_twice_for_the_same(rounds: Rounds, 
     assert calls.rounds == [["a"], ["b"]]
 
 
+async def test_a_large_batch_without_a_backlog_waits_for_others_and_is_a_part_of_its_own(
+    rounds: Rounds, calls: Calls
+) -> None:
+    rounds.comes(1)
+    large = asyncio.ensure_future(rounds.decide(0, work("large", ENOUGH), IN_FORCE))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert calls.rounds == []
+    await asyncio.gather(large, rounds.decide(1, work("b"), IN_FORCE))
+    assert calls.rounds == [["large"], ["b"]]
+
+
 async def test_who_has_a_backlog_neither_waits_nor_is_waited_for(rounds: Rounds, calls: Calls) -> None:
     rounds.comes(1)
     await rounds.decide(0, work("full"), IN_FORCE, alone=True)
@@ -126,7 +148,7 @@ async def test_who_has_a_backlog_neither_waits_nor_is_waited_for(rounds: Rounds,
 
 async def test_a_round_takes_no_more_than_enough(rounds: Rounds, calls: Calls) -> None:
     half = ENOUGH // 2 + 1
-    await asyncio.gather(*(rounds.decide(i, work(name, half), IN_FORCE) for i, name in enumerate("abc")))
+    await decided(rounds, "abc", half)
     assert calls.rounds == [["a", "b"], ["c"]]
 
 
@@ -155,106 +177,91 @@ async def test_who_was_cancelled_is_not_decided(rounds: Rounds, calls: Calls) ->
     assert calls.rounds == [["b"]]
 
 
-@pytest.fixture(name="calls_for_more")
-def _calls_for_more() -> list[str]:
-    return []
-
-
-@pytest.fixture(name="asking")
-def _asking(calls: Calls, calls_for_more: list[str]) -> Rounds:
-    """Rounds that note when they call for more events."""
-    return Rounds(calls, lambda: calls_for_more.append("now"))
-
-
-async def decided(rounds: Rounds, names: str) -> None:
-    await asyncio.gather(*(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate(names)))
-
-
 async def test_events_are_wanted_once_everybody_has_sent_off_what_was_decided(
-    asking: Rounds, calls_for_more: list[str]
+    rounds: Rounds, calls_for_more: list[str]
 ) -> None:
-    assert asking.until_wanted() == 0.0
-    await decided(asking, "ab")
-    assert asking.until_wanted() > 0.0
-    asking.sent(1)
-    asking.sent(1)
-    assert asking.until_wanted() > 0.0
+    assert rounds.until_wanted() == 0.0
+    await decided(rounds, "ab")
+    assert rounds.until_wanted() > 0.0
+    rounds.sent(1)
+    rounds.sent(1)
+    assert rounds.until_wanted() > 0.0
     assert calls_for_more == []
-    asking.sent(0)
-    assert asking.until_wanted() == 0.0
+    rounds.sent(0)
+    assert rounds.until_wanted() == 0.0
     assert calls_for_more == ["now"]
 
 
-async def test_what_came_is_enough_until_it_has_been_decided(asking: Rounds, calls_for_more: list[str]) -> None:
-    await decided(asking, "a")
-    asking.sent(0)
-    asking.brought(more=False)
-    assert asking.until_wanted() > 0.0
-    await decided(asking, "b")
-    assert asking.until_wanted() > 0.0
-    asking.sent(0)
-    assert asking.until_wanted() == 0.0
+async def test_what_came_is_enough_until_it_has_been_decided(rounds: Rounds, calls_for_more: list[str]) -> None:
+    await decided(rounds, "a")
+    rounds.sent(0)
+    rounds.brought(more=False)
+    assert rounds.until_wanted() > 0.0
+    await decided(rounds, "b")
+    assert rounds.until_wanted() > 0.0
+    rounds.sent(0)
+    assert rounds.until_wanted() == 0.0
     assert calls_for_more == ["now", "now"]
 
 
-async def test_a_round_in_parts_is_sent_off_once_all_parts_are(asking: Rounds, calls: Calls) -> None:
+async def test_a_round_in_parts_is_sent_off_once_all_parts_are(rounds: Rounds, calls: Calls) -> None:
     half = ENOUGH // 2 + 1
-    await asyncio.gather(*(asking.decide(i, work(name, half), IN_FORCE) for i, name in enumerate("abc")))
+    await decided(rounds, "abc", half)
     assert calls.rounds == [["a", "b"], ["c"]]
-    asking.sent(2)
-    assert asking.until_wanted() > 0.0
-    asking.sent(0)
-    asking.sent(1)
-    assert asking.until_wanted() == 0.0
+    rounds.sent(2)
+    assert rounds.until_wanted() > 0.0
+    rounds.sent(0)
+    rounds.sent(1)
+    assert rounds.until_wanted() == 0.0
 
 
 async def test_who_was_decided_in_the_first_part_of_a_round_is_waited_for(rounds: Rounds, calls: Calls) -> None:
     half = ENOUGH // 2 + 1
-    await asyncio.gather(*(rounds.decide(i, work(name, half), IN_FORCE) for i, name in enumerate("abc")))
+    await decided(rounds, "abc", half)
     again = asyncio.ensure_future(rounds.decide(2, work("d"), IN_FORCE))
     for _ in range(5):
         await asyncio.sleep(0)
     assert len(calls.rounds) == 2
-    await asyncio.gather(again, *(rounds.decide(i, work(name), IN_FORCE) for i, name in enumerate("ef")))
+    await asyncio.gather(again, decided(rounds, "ef"))
     assert sorted(calls.rounds[2]) == ["d", "e", "f"]
 
 
-async def test_events_are_wanted_when_nobody_has_any_left(asking: Rounds, calls_for_more: list[str]) -> None:
-    asking.brought(more=False)
-    assert asking.until_wanted() > 0.0
-    asking.rests(0)
-    assert asking.until_wanted() == 0.0
+async def test_events_are_wanted_when_nobody_has_any_left(rounds: Rounds, calls_for_more: list[str]) -> None:
+    rounds.brought(more=False)
+    assert rounds.until_wanted() > 0.0
+    rounds.rests(0)
+    assert rounds.until_wanted() == 0.0
     assert calls_for_more == ["now"]
 
 
-async def test_who_is_gone_before_it_has_sent_anything_is_not_waited_for_with_asking(asking: Rounds) -> None:
-    await decided(asking, "ab")
-    asking.sent(0)
-    asking.rests(1)
-    assert asking.until_wanted() == 0.0
+async def test_who_is_gone_before_it_has_sent_anything_is_not_waited_for_with_asking(rounds: Rounds) -> None:
+    await decided(rounds, "ab")
+    rounds.sent(0)
+    rounds.rests(1)
+    assert rounds.until_wanted() == 0.0
 
 
-async def test_a_full_batch_wants_more_at_once(asking: Rounds, calls_for_more: list[str]) -> None:
-    asking.brought(more=False)
-    await asking.decide(0, work("full"), IN_FORCE, alone=True)
-    assert asking.until_wanted() == 0.0
+async def test_a_full_batch_wants_more_at_once(rounds: Rounds, calls_for_more: list[str]) -> None:
+    rounds.brought(more=False)
+    await rounds.decide(0, work("full"), IN_FORCE, alone=True)
+    assert rounds.until_wanted() == 0.0
     assert calls_for_more == ["now"]
 
 
-async def test_events_are_wanted_all_the_time_while_the_logs_have_more_than_came(asking: Rounds) -> None:
-    asking.brought(more=True)
-    await decided(asking, "a")
-    assert asking.until_wanted() == 0.0
-    asking.brought(more=False)
-    assert asking.until_wanted() > 0.0
+async def test_events_are_wanted_all_the_time_while_the_logs_have_more_than_came(rounds: Rounds) -> None:
+    rounds.brought(more=True)
+    await decided(rounds, "a")
+    assert rounds.until_wanted() == 0.0
+    rounds.brought(more=False)
+    assert rounds.until_wanted() > 0.0
 
 
 async def test_events_are_wanted_after_a_while_whatever_hangs(
-    asking: Rounds, monkeypatch: pytest.MonkeyPatch, calls_for_more: list[str]
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, calls_for_more: list[str]
 ) -> None:
-    await decided(asking, "ab")
+    await decided(rounds, "ab")
     loop = asyncio.get_running_loop()
     later = loop.time() + LONGEST
     monkeypatch.setattr(loop, "time", lambda: later)
-    assert asking.until_wanted() == 0.0
+    assert rounds.until_wanted() == 0.0
     assert calls_for_more == []  # who was told how long to wait asks by himself
