@@ -48,6 +48,7 @@ class Cluster:
     name: str
     directory: Path
     partitions: int = 4
+    embedded: bool = False  # whether the broker is the embedded one
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     ended: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)  # events by user
@@ -74,6 +75,20 @@ class Cluster:
         worker.send_signal(number)
         self.workers.remove(worker)
         return await asyncio.to_thread(worker.wait, 40)
+
+    async def formed(self, seconds: float) -> None:
+        """Wait until the group consists of its running workers, and nobody joins; fails after `seconds`."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    ((_, _, state, _, _, members, *_),) = (await admin.describe_consumer_groups([self.name]))[0].groups
+                    if state == "Stable" and len(members) == len(self.workers):
+                        return
+                    await asyncio.sleep(0.1)
+        finally:
+            await admin.close()
 
     async def send(self, topic: str, user: str, number: int, at_ms: int) -> None:
         """Publish one event of a user."""
@@ -143,9 +158,11 @@ async def create_topics(kafka: str, partitions: int, **unlike: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def cluster(kafka: str, redis: str, name: str, directory: Path) -> AsyncIterator[Cluster]:
+async def cluster(
+    kafka: str, redis: str, name: str, directory: Path, *, embedded: bool = False
+) -> AsyncIterator[Cluster]:
     """A group without workers yet, its producer started."""
-    group = Cluster(kafka, redis, name, directory)
+    group = Cluster(kafka, redis, name, directory, embedded=embedded)
     await create_topics(kafka, group.partitions)
     group.producer = aiokafka.AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=2)
     await group.producer.start()

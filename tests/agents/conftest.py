@@ -19,7 +19,7 @@ def services() -> Iterator[Embedded]:
 @pytest.fixture
 async def group(services: Embedded, tmp_path: Path) -> AsyncIterator[Cluster]:
     """Topics of four partitions, and no worker yet."""
-    async with cluster(services.kafka_bootstrap, services.redis_url, "group", tmp_path) as empty:
+    async with cluster(services.kafka_bootstrap, services.redis_url, "group", tmp_path, embedded=True) as empty:
         yield empty
 
 
