@@ -48,7 +48,7 @@ class Cluster:
     name: str
     directory: Path
     partitions: int = 4
-    embedded: bool = False  # whether the broker is the embedded one
+    embedded_broker: bool = False  # whether the broker is the embedded one
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     ended: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)  # events by user
@@ -162,7 +162,7 @@ async def cluster(
     kafka: str, redis: str, name: str, directory: Path, *, embedded: bool = False
 ) -> AsyncIterator[Cluster]:
     """A group without workers yet, its producer started."""
-    group = Cluster(kafka, redis, name, directory, embedded=embedded)
+    group = Cluster(kafka, redis, name, directory, embedded_broker=embedded)
     await create_topics(kafka, group.partitions)
     group.producer = aiokafka.AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=2)
     await group.producer.start()

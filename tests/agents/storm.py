@@ -114,7 +114,7 @@ async def _applied(group: Cluster, wanted: int) -> None:
 
 
 async def _inflict(group: Cluster, rng: random.Random, fault: str) -> None:
-    if fault == "term" and group.embedded:
+    if fault == "term" and group.embedded_broker:
         # Its broker does not replace a leader who leaves while somebody joins: nobody would ever join again (ADR 0005).
         supervise(group)
         await group.formed(TAKEOVER)
