@@ -26,6 +26,7 @@ from messages.decoding import Decoded
 from messages.inputs import USER_TOPICS
 from messages.journal import JournalEntry, entry_message, journal_message
 from messages.message import Message
+from messages.texts import Texts
 from store.contract import Commit, Header, StaleOwner, StoreUnavailable, TopicPosition
 
 log = logging.getLogger(__name__)
@@ -285,7 +286,8 @@ class Partition:
     ) -> None:
         deps, events, held = self._deps, batch.events, self._held
         begun = asyncio.get_running_loop().time()
-        rows = await self._stored(lambda: self._residents.rows([*events.users, *due]))
+        users = Texts.concatenate([Texts.of(events.users), Texts.of(due)]) if due else events.users
+        rows = await self._stored(lambda: self._residents.rows(users))
         events.columns["row"] = rows[: len(events)]
         residents, watermark = self._residents, held.header.watermark
         work = Work(residents.records, events, residents.users, watermark, clock, rows[len(events) :])

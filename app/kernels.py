@@ -3,4 +3,4 @@
 #: What deciding needs.
 DECIDING = ("policy.screening", "scoring.points", "scoring.anomaly", "policy.standing")
 #: What a worker needs.
-WORKING = (*DECIDING, "messages.unpacking", "messages.answers", "store.wire")
+WORKING = (*DECIDING, "messages.unpacking", "messages.answers", "store.names", "store.wire")

@@ -79,11 +79,21 @@ class Texts(Sequence[str]):
         lengths = (self._places & np.uint64(_LONGEST - 1)).astype(np.int64)
         ends = np.cumsum(lengths + 1)
         joined = np.full(int(ends[-1]) if len(ends) else 0, ord("\n"), np.uint8)
-        places = np.ascontiguousarray(self._places)
-        numbers = (places >> np.uint64(_BUFFER)).astype(np.int64)
-        for number in np.flatnonzero(np.bincount(numbers)).tolist():
-            gather(np.frombuffer(self._buffers[number], np.uint8), number, places, ends, joined)
+        places = self.places
+        for number, buffer in self.buffers():
+            gather(buffer, number, places, ends, joined)
         return joined.tobytes(), ends - 1 - lengths
+
+    @property
+    def places(self) -> NDArray[np.uint64]:
+        """Of each text `buffer << 48 | start << 16 | length`, contiguous."""
+        return np.ascontiguousarray(self._places)
+
+    def buffers(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Number and bytes of each buffer that a text is in."""
+        numbers = (self._places >> np.uint64(_BUFFER)).astype(np.int64)
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
+            yield number, np.frombuffer(self._buffers[number], np.uint8)
 
     def __len__(self) -> int:
         return len(self._places)

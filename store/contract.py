@@ -6,6 +6,7 @@ move together or not at all. Implementations: `store.memory`, `store.redis`; `te
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from messages.blobs import Blobs
@@ -67,22 +68,24 @@ class Opened:
 
 
 class PackedRecords(Mapping[str, bytes]):
-    """Packed records by user, all in one buffer: `blobs[i]` is that of `users[i]`."""
+    """Packed records by user, all in one buffer: `blobs[i]` is that of the user whose name in UTF-8 is `names[i]`."""
 
-    def __init__(self, users: Sequence[str], blobs: Blobs) -> None:
-        self.users, self.blobs = users, blobs
-        self._by_user: dict[str, bytes] | None = None
+    def __init__(self, names: Blobs, blobs: Blobs) -> None:
+        self.names, self.blobs = names, blobs
+
+    @cached_property
+    def _by_user(self) -> dict[str, bytes]:
+        names = map(bytes.decode, self.names.tolist())
+        return dict(zip(names, self.blobs.tolist(), strict=True))
 
     def __getitem__(self, user: str) -> bytes:
-        if self._by_user is None:
-            self._by_user = dict(zip(self.users, self.blobs.tolist(), strict=True))
         return self._by_user[user]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.users)
+        return iter(self._by_user)
 
     def __len__(self) -> int:
-        return len(self.users)
+        return len(self.names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from features.packing import NewerSchema, pack_rows, unpack
 from features.record import RECORD, SCHEMA_VERSION
 from messages.blobs import Blobs
 from messages.hashing import hash_column
+from messages.texts import Texts
 from store.contract import CorruptState, PackedRecords, PartitionStore
+from store.names import NOBODY, Names
 
-#: Row numbers from here on stand for unknown users until they are loaded.
-_UNKNOWN = 1 << 31
 _NEVER_EVICTED = np.iinfo(np.uint32).max
 #: When it is full, this share of the capacity is evicted beyond what is needed, so that not every batch has to search.
 _SLACK = 16
@@ -46,17 +46,6 @@ def _begin(records: NDArray[np.void], users: Sequence[str]) -> NDArray[np.void]:
 RECORDS = Layout(RECORD, pack_rows, unpack, _begin)
 
 
-class _RowOf(dict[str, int]):
-    """Row by user; a user without one is noted in `unknown` and gets a number from `_UNKNOWN` on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unknown: dict[str, int] = {}
-
-    def __missing__(self, user: str) -> int:
-        return self.unknown.setdefault(user, _UNKNOWN + len(self.unknown))
-
-
 class Residents:
     """An array of records with one row per user; where it is full, the least recently used are forgotten.
 
@@ -76,7 +65,7 @@ class Residents:
 
     def __len__(self) -> int:
         """Return the number of resident users."""
-        return len(self._row_of)
+        return self._given - len(self._free)
 
     @property
     def records(self) -> NDArray[np.void]:
@@ -95,8 +84,8 @@ class Residents:
         self._records = np.zeros(self._capacity, self._layout.dtype)
         self._used = np.full(len(self._records), _NEVER_EVICTED, np.uint32)
         self._stored_timers = np.zeros(len(self._records), np.uint32)  # as the store has them
-        self._row_of = _RowOf()
-        self._names: list[str] = []
+        self._names = Names(self._capacity)
+        self._given = 0  # rows that were ever given to a user
         self._free: list[int] = []
         self._call = self._batch_began = 0
 
@@ -107,31 +96,31 @@ class Residents:
         has changed.
         """
         self._call += 1
-        rows = np.fromiter(map(self._row_of.__getitem__, users), np.uint32, len(users))
-        if self._row_of.unknown:
-            names = list(self._row_of.unknown)
-            self._row_of.unknown = {}
+        texts = Texts.of(users)
+        rows = self._names.rows_of(texts)
+        unknown = np.flatnonzero(rows == NOBODY)
+        if len(unknown):
+            numbers = dict[str, int]()  # of each unknown user
+            number = [numbers.setdefault(user, len(numbers)) for user in texts.take(unknown)]
+            names = list(numbers)
             loaded = await self._load(names)
-            is_new = rows >= _UNKNOWN
-            self._used[rows[~is_new]] = self._call
+            self._used[rows[rows != NOBODY]] = self._call
             places = self._places(len(names))
             self._records.view(self._opaque)[places] = loaded.view(self._opaque)
             self._stored_timers[places] = loaded["next_timer"]
-            for name, row in zip(names, places.tolist(), strict=True):
-                self._names[row] = name
-            self._row_of.update(zip(names, places.tolist(), strict=True))
-            rows[is_new] = places[rows[is_new] - _UNKNOWN]
+            self._names.enter(places, names)
+            rows[unknown] = places[number]
         self._used[rows] = self._call
         return rows
 
     def users_of(self, rows: NDArray[np.uint32]) -> list[str]:
         """Return the user of each row."""
-        return list(map(self._names.__getitem__, rows.tolist()))
+        return list(map(bytes.decode, self._names.blobs(rows).tolist()))
 
     def packed(self, rows: NDArray[np.uint32]) -> PackedRecords:
         """Return the packed records of `rows` (each row once) by user; this ends the batch."""
         self._batch_began = self._call
-        return PackedRecords(self.users_of(rows), self._layout.pack(self._records, rows))
+        return PackedRecords(self._names.blobs(rows), self._layout.pack(self._records, rows))
 
     def moved_timers(self, rows: NDArray[np.uint32]) -> dict[str, int]:
         """Return the next timer (s; 0: none) of those of `rows` (each row once) whose timer the store has otherwise.
@@ -145,11 +134,8 @@ class Residents:
 
     def forget(self, rows: NDArray[np.uint32]) -> None:
         """Give up `rows` (each row once), as when their users are retired."""
-        numbers = rows.tolist()
-        for row in numbers:
-            del self._row_of[self._names[row]]
-            self._names[row] = ""
-        self._free += numbers
+        self._names.leave(rows)
+        self._free += rows.tolist()
         self._used[rows] = _NEVER_EVICTED
 
     async def _load(self, users: Sequence[str]) -> NDArray[np.void]:
@@ -179,16 +165,16 @@ class Residents:
 
     def _places(self, count: int) -> NDArray[np.uint32]:
         """Return u4[count] free rows, by forgetting users where the capacity is reached."""
-        missing = len(self._row_of) + count - self._capacity
+        missing = len(self) + count - self._capacity
         if missing > 0:
             self._evict(missing)
         reused = min(count, len(self._free))
         places = self._free[len(self._free) - reused :]
         del self._free[len(self._free) - reused :]
-        fresh = range(len(self._names), len(self._names) + count - reused)
-        self._names.extend([""] * len(fresh))
-        if len(self._names) > len(self._records):
-            self._grow(len(self._names))
+        fresh = range(self._given, self._given + count - reused)
+        self._given = fresh.stop
+        if self._given > len(self._records):
+            self._grow(self._given)
         return np.array([*places, *fresh], np.uint32)
 
     def _evict(self, missing: int) -> None:
@@ -206,3 +192,4 @@ class Residents:
         timers = np.zeros(needed, np.uint32)
         timers[: len(self._stored_timers)] = self._stored_timers
         self._records, self._used, self._stored_timers = records, used, timers
+        self._names.grow(needed)

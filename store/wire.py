@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from messages.blobs import Blobs
-from messages.compiled import Rows, compiled
+from messages.compiled import Rows, compiled, part
 from messages.words import copy
 from store.contract import PackedRecords
 
@@ -44,57 +44,58 @@ def packed(commands: Iterable[Command]) -> bytes:
 def set_values(values: Mapping[bytes, bytes], records: Iterable[tuple[bytes, Mapping[str, bytes]]]) -> Encoded:
     """`MSET` of all `values`, and of every record under its prefix and its user's name; one of them at least."""
     parts: list[bytes | memoryview] = [b"$%d\r\n%b\r\n" % (len(word), word) for pair in values.items() for word in pair]
-    names: list[bytes] = []
-    each: list[Blobs] = []
+    count = len(values)
     for prefix, of_users in records:
         if isinstance(of_users, PackedRecords):
-            users, blobs = of_users.users, of_users.blobs
+            names, blobs = of_users.names, of_users.blobs
         else:
-            users, blobs = list(of_users), Blobs.of(of_users.values())
-        if users:
-            names += [prefix + user.encode() for user in users]
-            each.append(blobs)
-    if names:
-        parts.append(_framed(Blobs.of(names), each))
-    return Encoded((b"*%d\r\n$4\r\nMSET\r\n" % (1 + 2 * (len(values) + len(names))), *parts))
+            names, blobs = Blobs.of(map(str.encode, of_users)), Blobs.of(of_users.values())
+        if len(names):
+            parts.append(_framed(prefix, names, blobs))
+            count += len(names)
+    return Encoded((b"*%d\r\n$4\r\nMSET\r\n" % (1 + 2 * count), *parts))
 
 
-def _framed(keys: Blobs, each: Sequence[Blobs]) -> memoryview:
-    """Give each key and its value, those of all of `each`, as bulk strings."""
-    size = int(keys.ends[-1]) + sum([int(values.ends[-1]) for values in each]) + 2 * _FRAME * len(keys)
+def _framed(prefix: bytes, names: Blobs, values: Blobs) -> memoryview:
+    """Give each name, behind the prefix, and its value as bulk strings."""
+    size = int(names.ends[-1]) + int(values.ends[-1]) + (len(prefix) + 2 * _FRAME) * len(names)
     out = np.empty(size, np.uint8)
-    position = done = 0
-    for values in each:
-        position = _pairs(keys.buffer, keys.ends, done, values.buffer, values.ends, out, position)
-        done += len(values)
-    return out[:position].data
+    end = _pairs(np.frombuffer(prefix, np.uint8), names.buffer, names.ends, values.buffer, values.ends, out)
+    return out[:end].data
 
 
 @compiled
-def _pairs(keys: _Bytes, key_ends: _Ends, first: int, values: _Bytes, value_ends: _Ends, out: _Bytes, at: int) -> int:
-    """Write keys from the `first` on and their values as bulk strings from `at` on; returns where they end."""
-    position, value_start = at, 0
-    key_start = key_ends[first - 1] if first > 0 else 0
+def _pairs(prefix: _Bytes, names: _Bytes, name_ends: _Ends, values: _Bytes, value_ends: _Ends, out: _Bytes) -> int:
+    """Write each name, behind the prefix, and its value as bulk strings; returns where they end."""
+    position = name_start = value_start = 0
     for i in range(len(value_ends)):
-        for part in range(2):
-            start = value_start if part else key_start
-            end = value_ends[i] if part else key_ends[first + i]
-            size, digits, rest = end - start, 1, (end - start) // 10
-            while rest > 0:
-                digits, rest = digits + 1, rest // 10
-            out[position] = 36  # $
-            for k in range(digits):
-                out[position + digits - k] = 48 + size % 10
-                size //= 10
-            position += digits + 1
-            out[position], out[position + 1] = 13, 10
-            position += 2
-            if part:
-                copy(values, start, end - start, out, position)
-            else:
-                copy(keys, start, end - start, out, position)
-            position += end - start
-            out[position], out[position + 1] = 13, 10
-            position += 2
-        key_start, value_start = key_ends[first + i], value_ends[i]
+        position = _opened(len(prefix) + name_ends[i] - name_start, out, position)
+        copy(prefix, 0, len(prefix), out, position)
+        position += len(prefix)
+        copy(names, name_start, name_ends[i] - name_start, out, position)
+        position = _closed(out, position + name_ends[i] - name_start)
+        position = _opened(value_ends[i] - value_start, out, position)
+        copy(values, value_start, value_ends[i] - value_start, out, position)
+        position = _closed(out, position + value_ends[i] - value_start)
+        name_start, value_start = name_ends[i], value_ends[i]
     return position
+
+
+@part
+def _opened(size: int, out: Any, at: int) -> int:
+    """Write what stands before a bulk string of `size` bytes at `at`; returns where that ends."""
+    digits, rest = 1, size // 10
+    while rest > 0:
+        digits, rest = digits + 1, rest // 10
+    out[at] = 36  # $
+    for k in range(digits):
+        out[at + digits - k] = 48 + size % 10
+        size //= 10
+    return _closed(out, at + digits + 1)
+
+
+@part
+def _closed(out: Any, at: int) -> int:
+    """Write the end of a line at `at`; returns where that ends."""
+    out[at], out[at + 1] = 13, 10
+    return at + 2

@@ -21,7 +21,10 @@ def test_values_are_set_as_by_a_command_that_is_written_word_by_word(
     ]
     wanted = packed([(b"MSET", *words)])
     assert packed([set_values(values, parts)]) == wanted
-    together = [(prefix, PackedRecords(list(records), Blobs.of(records.values()))) for prefix, records in parts]
+    together = [
+        (prefix, PackedRecords(Blobs.of(map(str.encode, records)), Blobs.of(records.values())))
+        for prefix, records in parts
+    ]
     assert packed([set_values(values, together)]) == wanted
     assert [dict(records) for _, records in together] == [records for _, records in parts]
 
