@@ -42,7 +42,9 @@ class DeadLetterLimit:
         """
         if self._share >= 1:
             return
-        kept = self._topics.setdefault(topic, _Window(self._window))
+        kept = self._topics.get(topic)
+        if kept is None:
+            kept = self._topics[topic] = _Window(self._window)
         most = kept.add(offsets, refused)
         if most > self._share * self._window:
             raise TooManyRefused(self._words(topic, most, kept))
