@@ -31,9 +31,6 @@ KERNELS = (*_LARGE, *_SMALL)
 DUPLICATE, APPLIED, APPLIED_LATE = 0, 1, 2
 LABEL_NONE, LABEL_NEGATIVE, LABEL_POSITIVE = 0, 1, 2
 
-#: Bytes that a processor reads from memory at once, and for how many events ahead that is begun.
-_LINE, _AHEAD = 64, 5
-
 _ROW = np.dtype(
     [("event", "i4"), ("at", "i4"), ("time", "i8"), ("row", "u4"), ("label", "u1"), ("opened", "?"), ("retire", "?")],
     align=True,
@@ -160,15 +157,6 @@ def _empty(raw: Any, row: int, forgotten: Any) -> None:
         raw[row, forgotten[k]] = 0
 
 
-@part
-def _fetch(raw: Any, row: int) -> int:
-    """Touch every cache line of a record; returns what only keeps the compiler from leaving that out."""
-    seen = 0
-    for k in range(0, raw.shape[1], _LINE):
-        seen += signed(raw[np.uint64(row), np.uint64(k)])
-    return seen
-
-
 @compiled
 def _advance(
     records: Annotated[Any, Rows(RECORD)],
@@ -193,11 +181,9 @@ def _advance(
 
     Rows are filled from `m` on. Returns the step to go on with; `reached` gets the row.
     """
-    s, terms, n, seen = scratch[0], constants[0], len(events), 0
+    s, terms, n = scratch[0], constants[0], len(events)
     for i in range(start, n + len(waiting)):
         applying = i < n
-        if i + _AHEAD < n:
-            seen += _fetch(raw, signed(events[i + _AHEAD].row))
         e = events[i if applying else 0]
         row = e.row if applying else waiting[i - n]
         until = running[i] if applying else final
@@ -230,7 +216,7 @@ def _advance(
                 _empty(raw, row, forgotten)
             if not timer:
                 break
-    reached[0], reached[1] = m, seen
+    reached[0] = m
     return n + len(waiting)
 
 
@@ -309,7 +295,7 @@ def _run(stretch: Stretch, rows: _Rows, first: int, lateness: int, constants: tu
         final = max(final, stretch.clock // 1_000 - lateness)
     raw = records.view(np.uint8).reshape(len(records), RECORD.itemsize)
     disposition = np.zeros(len(events), np.uint8)
-    scratch, reached = np.zeros(1, SCRATCH), np.zeros(2, np.int64)
+    scratch, reached = np.zeros(1, SCRATCH), np.zeros(1, np.int64)
     waiting = _waiting(records, events, stretch.rows_due)
     i, m = 0, first
     while i < len(events) + len(waiting):
