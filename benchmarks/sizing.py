@@ -1,6 +1,6 @@
 """Workers, partitions, Redis memory and network for a book, from measured costs; prints the table of docs/sizing.md.
 
-    python -m benchmarks.sizing --worker-us 21 --redis-us 14 --user-bytes 1550
+    python -m benchmarks.sizing --worker-us 19 --redis-us 7 --user-bytes 1550
 
 The costs are what `python -m benchmarks.product` and `python -m benchmarks.scale` print on your machines. A processor
 is planned to be busy half of the time: the other half is for peaks, for a backlog after a stop, and for the share of a
@@ -73,9 +73,9 @@ def _us(costs: Costs) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worker-us", type=float, default=21.0)
-    parser.add_argument("--redis-us", type=float, default=14.0)
-    parser.add_argument("--broker-us", type=float, default=4.0)
+    parser.add_argument("--worker-us", type=float, default=19.0)
+    parser.add_argument("--redis-us", type=float, default=7.0)
+    parser.add_argument("--broker-us", type=float, default=2.0)
     parser.add_argument("--user-bytes", type=float, default=1_550.0)
     parser.add_argument("--event-bytes", type=float, default=330.0)
     parser.add_argument("--packed-bytes", type=float, default=1_270.0)
