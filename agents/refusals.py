@@ -6,7 +6,7 @@ the bad records go.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +32,7 @@ class DeadLetterLimit:
 
     def __init__(self, share: float = 1.0, window: int = 1_000) -> None:
         self._share, self._window = share, window
-        self._topics: dict[str, _Window] = {}
+        self._topics: defaultdict[str, _Window] = defaultdict(lambda: _Window(window))
 
     def check(self, topic: str, offsets: NDArray[np.int64], refused: Sequence[Refusal]) -> None:
         """Take in records of a hand-over by their ascending `offsets`, of which some were `refused`.
@@ -42,9 +42,7 @@ class DeadLetterLimit:
         """
         if self._share >= 1:
             return
-        kept = self._topics.get(topic)
-        if kept is None:
-            kept = self._topics[topic] = _Window(self._window)
+        kept = self._topics[topic]
         most = kept.add(offsets, refused)
         if most > self._share * self._window:
             raise TooManyRefused(self._words(topic, most, kept))

@@ -2,13 +2,14 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.kernel import Span
 from messages.columns import Events
+from messages.indexed import Indexed
 
 
 class Work(NamedTuple):
@@ -40,7 +41,7 @@ def shares(works: Sequence[Work], spans: Sequence[Span], rows: NDArray[np.uint32
     return found
 
 
-class Users(Sequence[str]):
+class Users(Indexed[str]):
     """Users by row, where the rows of each work go on behind those of the one before."""
 
     def __init__(self, works: Sequence[Work], spans: Sequence[Span]) -> None:
@@ -51,12 +52,7 @@ class Users(Sequence[str]):
     def __len__(self) -> int:
         return self._length
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        work = bisect_right(self._starts, row) - 1
-        return self._of[work][row - self._starts[work]]
+    def item(self, place: int) -> str:
+        """Look into the work that the row is of."""
+        work = bisect_right(self._starts, place) - 1
+        return self._of[work][place - self._starts[work]]

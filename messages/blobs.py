@@ -1,15 +1,16 @@
 """Many byte strings in one buffer, so that what makes or sends thousands of them need not make an object of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from messages.indexed import Indexed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Blobs(Sequence[bytes]):
+class Blobs(Indexed[bytes]):
     """Byte strings one after the other: string i ends at `ends[i]`, where the next one begins."""
 
     buffer: NDArray[np.uint8]
@@ -25,14 +26,8 @@ class Blobs(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.ends)
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
+    def item(self, place: int) -> bytes:
+        """Copy one out."""
         start = int(self.ends[place - 1]) if place else 0
         return self.buffer[start : int(self.ends[place])].tobytes()
 

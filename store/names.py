@@ -1,13 +1,15 @@
 """The names of users by row, and the row of each name, as bytes: of a name that is known no object is made."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, overload
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from messages.blobs import Blobs
 from messages.compiled import Rows, compiled, part, signed
+from messages.gathering import buffer_of, length_of, start_of
+from messages.indexed import Indexed
 from messages.texts import Texts
 from messages.words import copy
 
@@ -37,6 +39,12 @@ def _slot(text: Any, at: int, count: int, mask: int) -> int:
 
 
 @part
+def _home(row: int, names: Any, width: int, lengths: Any, mask: int) -> int:
+    """Where the search for the name of a row begins."""
+    return _slot(names, row * width, signed(lengths[row]), mask)
+
+
+@part
 def _equal(one: Any, at: int, other: Any, other_at: int, count: int) -> bool:
     """Compare byte by byte: names are short, and nothing need stand behind them."""
     k = 0
@@ -59,10 +67,9 @@ def _find(
     """Set `rows[i]` for each of the `places` (as in `Texts`) that is in buffer `number`, whose bytes are `text`."""
     mask = len(table) - 1
     for i in range(len(places)):
-        place = places[i]
-        if signed(place >> _u8(48)) != number:
+        if buffer_of(places[i]) != number:
             continue
-        count, at = signed(place & _u8(0xFFFF)), signed(place >> _u8(16) & _u8(0xFFFFFFFF))
+        at, count = start_of(places[i]), length_of(places[i])
         slot = _slot(text, at, count, mask)
         while table[slot] != 0:
             row = signed(table[slot]) - 1
@@ -78,7 +85,7 @@ def _enter(rows: _Numbers, names: _Bytes, width: int, lengths: _Lengths, table: 
     mask = len(table) - 1
     for i in range(len(rows)):
         row = signed(rows[i])
-        slot = _slot(names, row * width, signed(lengths[row]), mask)
+        slot = _home(row, names, width, lengths, mask)
         while table[slot] != 0:
             slot = (slot + 1) & mask
         table[slot] = row + 1
@@ -90,14 +97,14 @@ def _leave(rows: _Numbers, names: _Bytes, width: int, lengths: _Lengths, table: 
     mask = len(table) - 1
     for i in range(len(rows)):
         row = signed(rows[i])
-        hole = _slot(names, row * width, signed(lengths[row]), mask)
+        hole = _home(row, names, width, lengths, mask)
         while signed(table[hole]) - 1 != row:
             hole = (hole + 1) & mask
         slot = (hole + 1) & mask
         while table[slot] != 0:
             # Whoever was passed on over the hole takes it, or would not be found; nobody goes before where he begins.
             other = signed(table[slot]) - 1
-            begins = _slot(names, other * width, signed(lengths[other]), mask)
+            begins = _home(other, names, width, lengths, mask)
             if (slot - begins) & mask >= (slot - hole) & mask:
                 table[hole] = table[slot]
                 hole = slot
@@ -118,7 +125,7 @@ def _gather(rows: _Numbers, names: _Bytes, width: int, lengths: _Lengths, out: _
         ends[i] = end
 
 
-class Names(Sequence[str]):
+class Names(Indexed[str]):
     """Name by row, "" for a free one, and row by name: an open hash table with linear probing.
 
     Rows are those that the caller gives to names, less than `NOBODY`; there is room for `len` of them.
@@ -133,21 +140,16 @@ class Names(Sequence[str]):
     def __len__(self) -> int:
         return len(self._lengths)
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        start = int(row) * self._width
-        return self._bytes[start : start + int(self._lengths[row])].tobytes().decode()
+    def item(self, place: int) -> str:
+        """Decode the name of one row."""
+        start = place * self._width
+        return self._bytes[start : start + int(self._lengths[place])].tobytes().decode()
 
     def rows_of(self, names: Texts) -> NDArray[np.uint32]:
         """Return u4[n], the row of each of n names, NOBODY for an unknown one."""
-        rows = np.full(len(names), NOBODY, np.uint32)
+        rows, places = np.full(len(names), NOBODY, np.uint32), names.places
         for number, text in names.buffers():
-            _find(text, number, names.places, self._bytes, self._width, self._lengths, self._table, rows)
+            _find(text, number, places, self._bytes, self._width, self._lengths, self._table, rows)
         return rows
 
     def blobs(self, rows: NDArray[np.uint32]) -> Blobs:

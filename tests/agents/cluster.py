@@ -17,6 +17,8 @@ import aiokafka
 import numpy as np
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from app.broker import Group, group_state
+from app.settings import load_settings
 from features.record import RECORD
 from messages.inputs import USER_TOPICS
 from messages.topics import ALL_TOPICS
@@ -78,17 +80,12 @@ class Cluster:
 
     async def formed(self, seconds: float) -> None:
         """Wait until the group consists of its running workers, and nobody joins; fails after `seconds`."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    ((_, _, state, _, _, members, *_),) = (await admin.describe_consumer_groups([self.name]))[0].groups
-                    if state == "Stable" and len(members) == len(self.workers):
-                        return
-                    await asyncio.sleep(0.1)
-        finally:
-            await admin.close()
+        settings = load_settings(kafka_bootstrap=self.kafka, group=self.name)
+        async with asyncio.timeout(seconds):
+            while True:
+                if await group_state(settings) == Group("Stable", len(self.workers)):
+                    return
+                await asyncio.sleep(0.1)
 
     async def send(self, topic: str, user: str, number: int, at_ms: int) -> None:
         """Publish one event of a user."""
