@@ -33,10 +33,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The consumer group of the workers: Kafka's word for its state, and how many members it has."""
+    """The consumer group of the workers: Kafka's word for its state, and its members' ids: a client's, and a UUID."""
 
     state: str
-    members: int
+    members: tuple[str, ...]
 
 
 async def topic_epochs(settings: Settings, topics: Sequence[str]) -> dict[str, str]:
@@ -112,7 +112,7 @@ async def group_state(settings: Settings) -> Group:
                 (response,) = await admin.describe_consumer_groups([settings.group])
                 ((error, _name, state, _type, _protocol, members, *_rest),) = response.groups
                 if not error:
-                    return Group(state, len(members))
+                    return Group(state, tuple(member for member, *_rest in members))
             # At the first question ever the coordinator is only about to be chosen.
             await asyncio.sleep(COORDINATOR_SECONDS)
     raise KafkaUnavailable(f"Kafka at {settings.kafka_bootstrap}: group {settings.group} has no coordinator")

@@ -206,12 +206,12 @@ async def _group(settings: Settings) -> Finding:
         group = await group_state(settings)
     except KafkaUnavailable as error:
         return Finding("Kafka", check, Status.UNKNOWN, str(error))
-    text = f"{group.state}, {group.members} members"
+    text = f"{group.state}, {len(group.members)} members"
     if not group.members:
         return Finding("Kafka", check, Status.WARNING, text, "no worker runs: see docs/runbooks/no-worker.md")
     if group.state not in ("Stable", "CompletingRebalance"):
         return Finding("Kafka", check, Status.WARNING, text, "see docs/runbooks/ownership-contested.md if it stays so")
-    if group.members > settings.partitions:
+    if len(group.members) > settings.partitions:
         return Finding("Kafka", check, Status.WARNING, text, f"only {settings.partitions} can have work")
     return Finding("Kafka", check, Status.OK, text)
 

@@ -120,7 +120,7 @@ async def _planned(settings: Settings, topics: list[str], partitions: Any, to: s
         group = await group_state(settings)
     except KafkaUnavailable as error:
         return moves, f"whether workers run cannot be told: {error}"
-    return moves, f"group {settings.group} has {group.members} live members" if group.members else ""
+    return moves, f"group {settings.group} has {len(group.members)} live members" if group.members else ""
 
 
 async def _moved(settings: Settings, moves: "list[Move]") -> Any:

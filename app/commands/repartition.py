@@ -87,7 +87,7 @@ async def _copied(source: Settings, target: Settings, *, start: str, drained: bo
         group = await group_state(settings)
         if group.members and not force:
             raise RepartitionRefused(
-                f"group {settings.group} has {group.members} live members: stop the workers first, or say --force"
+                f"group {settings.group} has {len(group.members)} live members: stop the workers first, or say --force"
             )
     stores = RedisStore(source.redis_address()), RedisStore(target.redis_address())
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} users"))

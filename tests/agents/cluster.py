@@ -17,12 +17,13 @@ import aiokafka
 import numpy as np
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app.broker import Group, group_state
+from app.broker import group_state
 from app.settings import load_settings
 from features.record import RECORD
 from messages.inputs import USER_TOPICS
 from messages.topics import ALL_TOPICS
 from store.redis import RedisAddress, RedisStore
+from tests.agents.worker_process import client_id
 
 START_MS = 1_700_000_000_000
 ROOT = Path(__file__).parents[2]
@@ -79,11 +80,18 @@ class Cluster:
         return await asyncio.to_thread(worker.wait, 40)
 
     async def formed(self, seconds: float) -> None:
-        """Wait until the group consists of its running workers, and nobody joins; fails after `seconds`."""
+        """Wait until the group consists of its running workers and nobody else; fails after `seconds`.
+
+        How many they are would not do: a killed worker is a member until its session ends, and may be counted for
+        one that has not joined yet.
+        """
         settings = load_settings(kafka_bootstrap=self.kafka, group=self.name)
         async with asyncio.timeout(seconds):
             while True:
-                if await group_state(settings) == Group("Stable", len(self.workers)):
+                group = await group_state(settings)
+                running = {client_id(worker.pid) for worker in self.workers}
+                members = {member.rsplit("-", 5)[0] for member in group.members}  # a UUID has five parts
+                if group.state == "Stable" and members == running:
                     return
                 await asyncio.sleep(0.1)
 

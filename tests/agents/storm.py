@@ -130,6 +130,8 @@ async def _inflict(group: Cluster, rng: random.Random, fault: str) -> None:
         victim.send_signal(number)
         group.workers.remove(victim)
         group.ended.append(victim)
+        if fault == "term" and group.embedded_broker:
+            await asyncio.to_thread(victim.wait)  # before another is started in its place, and joins
 
 
 def supervise(group: Cluster) -> int:

@@ -13,6 +13,11 @@ from store.redis import RedisAddress, RedisStore
 from tests.agents.standins import deps
 
 
+def client_id(pid: int) -> str:
+    """By what the group's coordinator knows the worker with this process id."""
+    return f"worker-{pid}"
+
+
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     options = {"bootstrap_servers": os.environ["KAFKA"]}
@@ -26,7 +31,10 @@ def main() -> None:
                 os._exit(9)
 
     parts = deps(RedisStore(RedisAddress.from_url(os.environ["REDIS"])), options, reached=reached, batch_size=500)
-    settings = WorkerSettings(group=os.environ["GROUP"], kafka_options=options, session_timeout=6)
+    known_as = {"broker_client_id": client_id(os.getpid())}
+    settings = WorkerSettings(
+        group=os.environ["GROUP"], kafka_options=options, session_timeout=6, faust_options=known_as
+    )
     app = build_app(settings, parts)
     faust.Worker(app, loglevel=os.environ.get("LEVEL", "WARN"), redirect_stdouts=False).execute_from_commandline()
 
