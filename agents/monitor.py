@@ -146,9 +146,9 @@ class Monitor:
         """Pass what one fetch brought to its partitions; never raises."""
         hand_over: HandOver = event.value
         try:
-            deliver(hand_over.batches, self._partitions, self._deps.decoder)
-            # Only now: what was asked for while this was on its way is newer, and often in time for the same round.
-            self._rounds.brought(more=hand_over.more)
+            if deliver(hand_over.batches, self._partitions, self._deps.decoder):
+                # Only now: what was asked for while this was on its way is newer, and often in time for the same round.
+                self._rounds.brought(more=hand_over.more)
         except Exception as error:  # Faust acknowledges what raises
             self.fail(error)
         event.ack()
@@ -204,8 +204,11 @@ class WorkerApp(faust.App):
         await super().on_stop()
 
 
-def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder) -> None:
-    """Decode all batches in one go and pass them to the partitions that expect them. Raises TooManyRefused."""
+def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder) -> bool:
+    """Decode all batches in one go and pass them to the partitions that expect them; whether any does.
+
+    Raises TooManyRefused.
+    """
     expected = [
         (owner, batch, source)
         for batch in batches
@@ -214,6 +217,7 @@ def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition],
     found = decoder.decode_each([(source, batch.records) for _, batch, source in expected])
     for (owner, batch, _), decoded in zip(expected, found, strict=True):
         owner.deliver(batch, decoded)
+    return bool(expected)
 
 
 def fetch_size(partitions: int) -> int:

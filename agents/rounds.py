@@ -111,8 +111,9 @@ class Rounds:
 
     def _begin(self) -> None:
         """A new round; who is late is not waited for again until he has been here."""
-        self._coming.clear()
-        self._unsent.clear()
+        if not all(one.outcome.done() for one in self._waiting):  # else all were cancelled, and nothing begins
+            self._coming.clear()
+            self._unsent.clear()
         self._go_on()
 
     def _go_on(self) -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from agents.health import Health
+from agents.monitor import deliver
+from agents.transport import RecordBatch
 from decisions.work import Work
 from features.record import RECORD
 from messages.journal import JOURNAL, journal_entry
 from messages.message import Message
+from messages.records import RawRecords
 from store.contract import (
     Commit,
     Header,
@@ -105,6 +108,19 @@ def causes(messages: Sequence[Message]) -> list[str]:
 def fill(bench: Bench, events: int = 6) -> None:
     for number in range(events):
         bench.send(("purchases", "repayments")[number % 2], f"u{number % 3}", number, number)
+
+
+async def test_a_hand_over_from_before_the_newest_start_is_expected_by_nobody() -> None:
+    bench = Bench(MemoryStore())
+    fill(bench)
+    owner = bench.owner()
+    await owner.finished()
+    records = RawRecords.of(bench.records_of["purchases"])
+    late = RecordBatch("purchases", 0, 0, len(records), records, ticket=0)
+    assert deliver([late], {0: owner.partition}, owner.deps.decoder) is False
+    assert deliver([late], {}, owner.deps.decoder) is False
+    await owner.stop()
+    assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
 
 
 async def test_events_of_several_topics_are_decided_in_order_of_event_time() -> None:

@@ -177,6 +177,21 @@ async def test_who_was_cancelled_is_not_decided(rounds: Rounds, calls: Calls) ->
     assert calls.rounds == [["b"]]
 
 
+async def test_a_round_of_which_nobody_is_left_forgets_nobody_who_is_on_his_way(
+    rounds: Rounds, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds.comes(1)
+    with monkeypatch.context() as patience:
+        patience.setattr("agents.rounds.PATIENCE", 0.0)
+        gone = asyncio.ensure_future(rounds.decide(2, work("gone"), IN_FORCE))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        await asyncio.sleep(0)
+    assert calls.rounds == []
+    await until_1_comes_too(rounds, calls)
+
+
 async def test_events_are_wanted_once_everybody_has_sent_off_what_was_decided(
     rounds: Rounds, calls_for_more: list[str]
 ) -> None:
