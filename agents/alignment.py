@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from messages.columns import Events
+from messages.columns import Events, Excerpt, gathered
 from messages.verdict import Refusal
 
 FOREVER: int = np.iinfo(np.int64).max
@@ -23,7 +23,7 @@ _NO_EVENTS = Events.empty()
 class Chunk:
     """Decoded records of one hand-over; `keys[i]` (s) is the greatest event time of the lane up to event i."""
 
-    events: Events
+    events: Excerpt
     keys: NDArray[np.int64]
     refused: Sequence[Refusal]
     end: int  # one past the last offset
@@ -78,16 +78,18 @@ class Lane:
 
     def add(
         self,
-        events: Events,
+        events: Excerpt,
         refused: Sequence[Refusal],
         end: int,
         acknowledge: Callable[[], None],
         fetched_ms: int = 0,
     ) -> None:
         """Take in a hand-over that covers the offsets from `self.end` up to `end`."""
-        times = events.columns["time"]
-        keys = np.maximum.accumulate(np.maximum(times, self._latest)) if len(events) else times
-        self._latest = int(keys[-1]) if len(events) else self._latest
+        keys = np.maximum.accumulate(events.table.columns["time"][events.start : events.stop])
+        if len(keys):
+            if keys[0] < self._latest:
+                keys = np.maximum(keys, self._latest)
+            self._latest = int(keys[-1])
         self._chunks.append(Chunk(events, keys, refused, end, acknowledge, fetched_ms))
         self.waiting += len(events)
         self.end = end
@@ -126,7 +128,7 @@ class Lane:
         """How many of the first `most` waiting events are older than `key`, or as old where `same`."""
         return int(np.searchsorted(self.keys(most), key, side="right" if same else "left"))
 
-    def cut(self, count: int, batch: Batch, pieces: list[Events]) -> int:
+    def cut(self, count: int, batch: Batch, pieces: list[Excerpt]) -> int:
         """Move the first `count` events, and the refused records up to the next event, into `batch`.
 
         Returns the next offset to decide.
@@ -136,12 +138,11 @@ class Lane:
             chunk = self._chunks[0]
             more = min(count, len(chunk.events) - chunk.taken)
             if more:
-                all_of_it = more == len(chunk.events)
-                pieces.append(chunk.events if all_of_it else chunk.events.slice(chunk.taken, chunk.taken + more))
+                pieces.append(chunk.events.slice(chunk.taken, chunk.taken + more))
                 chunk.taken += more
                 count -= more
             whole = chunk.taken == len(chunk.events)
-            position = chunk.end if whole else int(chunk.events.offset[chunk.taken])
+            position = chunk.end if whole else int(chunk.events.table.offset[chunk.events.start + chunk.taken])
             while chunk.refusals_taken < len(chunk.refused) and (
                 whole or chunk.refused[chunk.refusals_taken].offset < position
             ):
@@ -176,7 +177,7 @@ def cut_batch(
     ]
     counts, holding = _certain(list(waiting.values()), vouchers, most)
     keys = [lane.keys(count) for lane, count in zip(waiting.values(), counts, strict=True) if count]
-    order = np.arange(len(keys[0]) if len(keys) == 1 else 0)
+    order: NDArray[np.int64] | None = None
     if len(keys) > 1:
         order = np.concatenate(keys).argsort(kind="stable")
         if len(order) > most:
@@ -185,7 +186,7 @@ def cut_batch(
             counts = np.bincount(lane_of[order], minlength=len(counts)).tolist()
             order = np.searchsorted(np.sort(order), order)  # without those that were not chosen
 
-    batch, pieces = Batch(_NO_EVENTS, [], {}), list[Events]()
+    batch, pieces = Batch(_NO_EVENTS, [], {}), list[Excerpt]()
     for (topic, lane), count in zip(waiting.items(), counts, strict=True):
         refused, finished = len(batch.refused), len(batch.acknowledgements)
         position = lane.cut(count, batch, pieces)
@@ -194,8 +195,7 @@ def cut_batch(
     if not batch.positions:
         return None, holding
     if pieces:
-        events = Events.concatenate(pieces)
-        batch.events = events if len(keys) == 1 else events.take(order)
+        batch.events = gathered(pieces, order)
     return batch, []
 
 

@@ -91,7 +91,7 @@ class Inbox:
         """Append a decoded hand-over to its lane."""
         lane = self._lanes[batch.topic]
         finish = partial(self._feed.finish, batch)
-        lane.add(decoded.events, decoded.refused, batch.end, finish, batch.fetched_ms)
+        lane.add(decoded.accepted, decoded.refused, batch.end, finish, batch.fetched_ms)
         self._news.set()
 
     def wants(self, topic: str) -> bool:

@@ -9,6 +9,7 @@ import logging
 import os
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import faust
 from faust.transport import drivers
 
+from agents.meters import Meters
 from agents.partition import Partition
 from agents.ports import Decoder, Deps
 from agents.rounds import Rounds
@@ -146,7 +148,8 @@ class Monitor:
         """Pass what one fetch brought to its partitions; never raises."""
         hand_over: HandOver = event.value
         try:
-            if deliver(hand_over.batches, self._partitions, self._deps.decoder):
+            deps = self._deps
+            if deliver(hand_over.batches, self._partitions, deps.decoder, deps.meters):
                 # Only now: what was asked for while this was on its way is newer, and often in time for the same round.
                 self._rounds.brought(more=hand_over.more)
         except Exception as error:  # Faust acknowledges what raises
@@ -204,7 +207,9 @@ class WorkerApp(faust.App):
         await super().on_stop()
 
 
-def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder) -> bool:
+def deliver(
+    batches: Sequence[RecordBatch], partitions: Mapping[int, Partition], decoder: Decoder, meters: Meters
+) -> bool:
     """Decode all batches in one go and pass them to the partitions that expect them; whether any does.
 
     Raises TooManyRefused.
@@ -215,8 +220,12 @@ def deliver(batches: Sequence[RecordBatch], partitions: Mapping[int, Partition],
         if (owner := partitions.get(batch.partition)) is not None and (source := owner.expected(batch)) is not None
     ]
     found = decoder.decode_each([(source, batch.records) for _, batch, source in expected])
+    fetched = Counter[str]()
     for (owner, batch, _), decoded in zip(expected, found, strict=True):
         owner.deliver(batch, decoded)
+        fetched[batch.topic] += len(batch.records)
+    for topic, records in fetched.items():
+        meters.fetched(topic, records)
     return bool(expected)
 
 

@@ -123,7 +123,6 @@ class Partition:
         self._deps.refusals.check(batch.topic, batch.records.offsets, decoded.refused)
         self._inbox.add(batch, decoded)
         self._rounds.given(self.number)
-        self._deps.meters.fetched(batch.topic, len(batch.records))
 
     # --- the life
 

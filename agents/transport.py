@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -118,7 +119,7 @@ class Consumer(driver.Consumer):
         self._wanted: set[TP] = set()  # shared with the fetch in flight, never empty while one is
         self._room = asyncio.Event()
 
-    @property
+    @cached_property
     def _intake(self) -> Intake:
         intake: Intake = cast(Any, self.app).intake
         return intake

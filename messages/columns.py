@@ -146,6 +146,60 @@ class Events:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Events that lie side by side in a table of them, from `start` up to `stop`: nothing is copied or cut out yet."""
+
+    table: Events
+    start: int
+    stop: int
+
+    @staticmethod
+    def of(table: Events) -> "Excerpt":
+        """All of a table."""
+        return Excerpt(table, 0, len(table))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def events(self) -> Events:
+        """The events; the columns are views of the table's."""
+        table = self.table
+        return table if len(self) == len(table) else table.slice(self.start, self.stop)
+
+    def slice(self, start: int, stop: int) -> "Excerpt":
+        """Those from `start` up to `stop`, counted from this one's first."""
+        return Excerpt(self.table, self.start + start, self.start + stop)
+
+
+def gathered(excerpts: Sequence[Excerpt], order: NDArray[np.integer] | None = None) -> Events:
+    """The events of `excerpts`, one after the other, or in an `order` (integer [n]) of these.
+
+    Each event is copied once where all are of one table, as what comes with one fetch is. Raises ValueError where there
+    are more than 65,536 sources.
+    """
+    if len(excerpts) == 1 and order is None:
+        return excerpts[0].events
+    if not excerpts:
+        return Events.empty()
+    rows = np.concatenate([np.arange(excerpt.start, excerpt.stop) for excerpt in excerpts])
+    if order is not None:
+        rows = rows.take(order)
+    tables = {id(excerpt.table): excerpt.table for excerpt in excerpts}
+    if len(tables) == 1:
+        return excerpts[0].table.take(rows)
+    numbers = {table: number for number, table in enumerate(tables)}
+    whose = np.repeat([numbers[id(excerpt.table)] for excerpt in excerpts], [len(excerpt) for excerpt in excerpts])
+    if order is not None:
+        whose = whose.take(order)
+    found = [np.flatnonzero(whose == number) for number in range(len(tables))]
+    joined = Events.concatenate([table.take(rows[at]) for table, at in zip(tables.values(), found, strict=True)])
+    place = np.empty(len(rows), np.int64)
+    place[np.concatenate(found)] = np.arange(len(rows))
+    return joined.take(place)
+
+
 def numbered(sources: Sequence[Source]) -> tuple[NDArray[np.uint16], tuple[Source, ...]]:
     """For each of `sources` its index in the tuple of different ones. Raises ValueError for more than 65,536."""
     different = dict.fromkeys(sources)

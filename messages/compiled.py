@@ -106,15 +106,27 @@ class Kernel(Joint):
 
         return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.parameters))(address_of(self))
 
+    @cached_property
+    def _arrays(self) -> tuple[Rows | None, ...]:
+        """What each parameter wants of an array, None for one that takes an integer."""
+        return tuple(parameter if isinstance(parameter, Rows) else None for parameter in self.parameters)
+
     def __call__(self, *arguments: Any) -> int | None:
         """Raises TypeError or ValueError where an argument is not as declared; may have to wait for a compiler."""
         words = []
-        for parameter, argument in zip(self.parameters, arguments, strict=True):
-            if isinstance(parameter, Rows):
-                parameter.check(argument)
-                words.append(id(argument))  # the code looks into the array's head itself: nothing is faster
-            else:
+        for rows, argument in zip(self._arrays, arguments, strict=True):
+            if rows is None:
                 words.append(int(argument))
+                continue
+            # Written out, because a round has hundreds of arguments; `check` says what is wrong.
+            if (
+                type(argument) is not np.ndarray
+                or argument.ndim != rows.axes
+                or argument.dtype != rows.dtype
+                or not argument.flags.c_contiguous
+            ):
+                rows.check(argument)
+            words.append(id(argument))  # the code looks into the array's head itself: nothing is faster
         result = self._code(*words)
         return result if self.gives else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from messages.columns import Events, Source
+from messages.columns import Events, Excerpt, Source
 from messages.inputs import USER_TOPICS
 from messages.money import Money
 from messages.records import RawRecords
@@ -25,8 +25,13 @@ DAY_MS = 86_400_000
 class Decoded:
     """Accepted events in the order of their records, and the refused records in theirs."""
 
-    events: Events
+    accepted: Excerpt
     refused: list[Refusal]
+
+    @property
+    def events(self) -> Events:
+        """The accepted events."""
+        return self.accepted.events
 
 
 class Decoder:
@@ -48,10 +53,10 @@ class Decoder:
         """All batches decoded as one, in the given order. Raises ValueError for an unknown topic."""
         scanned = self._scan(batches)
         if scanned.accepted.all():
-            return Decoded(scanned.events, [])
+            return Decoded(Excerpt.of(scanned.events), [])
         parts = self._apart(batches, scanned)
         events = Events.concatenate([part.events for part in parts])
-        return Decoded(events, [refusal for part in parts for refusal in part.refused])
+        return Decoded(Excerpt.of(events), [refusal for part in parts for refusal in part.refused])
 
     def decode_each(self, batches: Sequence[tuple[Source, RawRecords]]) -> list[Decoded]:
         """Each batch decoded; cheaper than one by one. Raises ValueError for an unknown topic."""
@@ -67,17 +72,17 @@ class Decoder:
         parts, record, event = list[Decoded](), 0, 0
         for source, records in batches:
             accepted = scanned.accepted[record : record + len(records)]
-            events = scanned.events.slice(event, event + int(np.count_nonzero(accepted)))
-            parts.append(self._decided(source, records, events, accepted))
-            record, event = record + len(records), event + len(events)
+            certain = Excerpt(scanned.events, event, event + int(np.count_nonzero(accepted)))
+            parts.append(self._decided(source, records, certain, accepted))
+            record, event = record + len(records), certain.stop
         return parts
 
-    def _decided(self, source: Source, records: RawRecords, events: Events, accepted: NDArray[np.bool_]) -> Decoded:
-        """The batch whose certain events are `events`, with the validators' word on its other records."""
-        if len(events) == len(records):
-            return Decoded(events, [])
+    def _decided(self, source: Source, records: RawRecords, certain: Excerpt, accepted: NDArray[np.bool_]) -> Decoded:
+        """The batch with these certain events, and with the validators' word on its other records."""
+        if len(certain) == len(records):
+            return Decoded(certain, [])
         doubtful = np.flatnonzero(~accepted)
         validated = self._validators.validate(source, records.take(doubtful))
         places = np.concatenate([np.flatnonzero(accepted), doubtful[validated.kept]])
-        whole = Events.concatenate([events, validated.events]).take(np.argsort(places))
-        return Decoded(whole, validated.refused)
+        whole = Events.concatenate([certain.events, validated.events]).take(np.argsort(places))
+        return Decoded(Excerpt.of(whole), validated.refused)

@@ -140,7 +140,7 @@ class Owner:
             if records:
                 batches.append(RecordBatch(topic, 0, start, start + len(records), RawRecords.of(records), self._ticket))
                 self._next[topic] = batches[-1].end
-        deliver(batches, {0: self.partition}, self.deps.decoder)
+        deliver(batches, {0: self.partition}, self.deps.decoder, self.deps.meters)
 
     def finish(self, batch: RecordBatch) -> None:
         self.acknowledged.append(f"{batch.topic}/{batch.end}")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.alignment import Batch, Lane, cut_batch
-from messages.columns import EVENT, Events, Source
+from messages.columns import EVENT, Events, Excerpt, Source
 from messages.verdict import Refusal
 
 TOPICS = ("purchases", "repayments", "bills")
@@ -24,7 +24,7 @@ def add(lane: Lane, topic: str, times: Sequence[int], acknowledged: list[str] | 
     start = lane.end
     end = start + len(times)
     done = acknowledged if acknowledged is not None else []
-    lane.add(events(topic, times, range(start, end)), [], end, lambda: done.append(f"{topic}/{end}"))
+    lane.add(Excerpt.of(events(topic, times, range(start, end))), [], end, lambda: done.append(f"{topic}/{end}"))
 
 
 def cut(lanes: Mapping[str, Lane], unread: Mapping[str, int] | None = None, most: int = 100) -> Batch | None:
@@ -71,8 +71,8 @@ def test_a_topic_that_is_behind_vouches_only_up_to_its_newest_event(lanes: dict[
 def test_a_look_at_a_topic_vouches_only_for_what_was_fetched_before_it(lanes: dict[str, Lane]) -> None:
     # One response holds both, but history was published between the broker's looks at the two partitions.
     purchases, done = lanes["purchases"], list[str]()
-    purchases.add(events("purchases", [10], [0]), [], 1, lambda: done.append("first"), fetched_ms=7)
-    purchases.add(events("purchases", [20], [1]), [], 2, lambda: done.append("second"), fetched_ms=8)
+    purchases.add(Excerpt.of(events("purchases", [10], [0])), [], 1, lambda: done.append("first"), fetched_ms=7)
+    purchases.add(Excerpt.of(events("purchases", [20], [1])), [], 2, lambda: done.append("second"), fetched_ms=8)
     batch, holding = cut_batch(lanes, lambda _: 0, 100, lambda topic: 8 if topic == "repayments" else 9)
     assert order(batch) == ["purchases/0"]
     batch, holding = cut_batch(lanes, lambda _: 0, 100, lambda topic: 8 if topic == "repayments" else 9)
@@ -104,8 +104,8 @@ def test_a_batch_is_never_larger_than_asked(lanes: dict[str, Lane]) -> None:
 
 def test_an_event_that_nobody_vouches_for_is_not_overtaken_by_a_later_one_that_was_fetched_before() -> None:
     lanes = {topic: Lane(0) for topic in TOPICS}
-    lanes["purchases"].add(events("purchases", [10], [0]), [], 1, lambda: None, fetched_ms=1)
-    lanes["repayments"].add(events("repayments", [5, 20], [0, 1]), [], 2, lambda: None, fetched_ms=2)
+    lanes["purchases"].add(Excerpt.of(events("purchases", [10], [0])), [], 1, lambda: None, fetched_ms=1)
+    lanes["repayments"].add(Excerpt.of(events("repayments", [5, 20], [0, 1])), [], 2, lambda: None, fetched_ms=2)
     batch, holding = cut_batch(lanes, lambda _topic: 0, 10, lambda _topic: 2)
     assert batch is None
     assert "bills" in holding
@@ -128,7 +128,7 @@ def test_a_hand_over_is_acknowledged_when_its_last_record_is_decided(lanes: dict
 
 def test_refused_records_move_the_position_even_alone() -> None:
     lane = Lane(4)
-    lane.add(Events.empty(), [Refusal(Source("bills", 0), 4, None, b"x", "not-json", "")], 5, lambda: None)
+    lane.add(Excerpt.of(Events.empty()), [Refusal(Source("bills", 0), 4, None, b"x", "not-json", "")], 5, lambda: None)
     batch = cut({"bills": lane})
     assert batch is not None
     assert (batch.positions, [refusal.offset for refusal in batch.refused]) == ({"bills": 5}, [4])
@@ -138,7 +138,7 @@ def test_refused_records_move_the_position_even_alone() -> None:
 def test_a_refused_record_between_events_goes_with_the_one_before_it() -> None:
     lane = Lane(0)
     refusal = Refusal(Source("bills", 0), 1, None, b"x", "not-json", "")
-    lane.add(events("bills", [1, 2], [0, 2]), [refusal], 3, lambda: None)
+    lane.add(Excerpt.of(events("bills", [1, 2], [0, 2])), [refusal], 3, lambda: None)
     batch = cut({"bills": lane}, most=1)
     assert batch is not None
     assert (batch.positions, batch.refused) == ({"bills": 2}, [refusal])
@@ -213,7 +213,7 @@ def test_events_published_while_a_response_reads_one_topic_after_the_other_are_c
             log = [time for time, name in enumerate(published[:there]) if name == topic]
             found = events(topic, log[lane.end :], range(lane.end, len(log)))
             if len(found):
-                lane.add(found, [], len(log), lambda: None, fetched_ms=number)
+                lane.add(Excerpt.of(found), [], len(log), lambda: None, fetched_ms=number)
         looks = dict.fromkeys(TOPICS, number)
         while (batch := cut_batch(lanes, lambda _topic: 0, most, looks.__getitem__)[0]) is not None:
             times += batch.events.columns["time"].tolist()

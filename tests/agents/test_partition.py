@@ -117,8 +117,9 @@ async def test_a_hand_over_from_before_the_newest_start_is_expected_by_nobody() 
     await owner.finished()
     records = RawRecords.of(bench.records_of["purchases"])
     late = RecordBatch("purchases", 0, 0, len(records), records, ticket=0)
-    assert deliver([late], {0: owner.partition}, owner.deps.decoder) is False
-    assert deliver([late], {}, owner.deps.decoder) is False
+    decoder, meters = owner.deps.decoder, owner.deps.meters
+    assert deliver([late], {0: owner.partition}, decoder, meters) is False
+    assert deliver([late], {}, decoder, meters) is False
     await owner.stop()
     assert await counts(bench, "u0", "u1", "u2") == [2, 2, 2]
 

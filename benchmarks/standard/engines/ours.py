@@ -25,7 +25,7 @@ from benchmarks.standard import columns, job
 from benchmarks.standard.scanning import scanned
 from benchmarks.standard.task import Stopwatch, this_task
 from decisions.work import Work
-from messages.columns import Events, Source
+from messages.columns import Events, Excerpt, Source
 from messages.decoding import Decoded
 from messages.machine_code import finish
 from messages.message import Message
@@ -51,7 +51,7 @@ class Decoder:
     def decode(self, source: Source, records: RawRecords) -> Decoded:
         """Columns of all records; one that is no purchase ends the worker."""
         self._stopwatch.begin()
-        return Decoded(self._events(source, records), [])
+        return Decoded(Excerpt.of(self._events(source, records)), [])
 
     def decode_each(self, batches: Sequence[tuple[Source, RawRecords]]) -> list[Decoded]:
         """The same of each of several batches."""
