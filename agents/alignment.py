@@ -101,7 +101,8 @@ class Lane:
 
     def keys(self, count: int) -> NDArray[np.int64]:
         """Sort keys of the first `count` waiting events, ascending."""
-        parts, found = list[NDArray[np.int64]](), 0
+        parts: list[NDArray[np.int64]] = []
+        found = 0
         for chunk in self._chunks:
             if found >= count:
                 break

@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -42,8 +42,7 @@ class Revoked(Exception):
     """The partition was taken away while its owner was starting it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordBatch:
+class RecordBatch(NamedTuple):
     """Records of one topic partition; it covers the offsets from `start` up to, not including, `end`."""
 
     topic: str

@@ -146,9 +146,12 @@ class Events:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Excerpt:
-    """Events that lie side by side in a table of them, from `start` up to `stop`: nothing is copied or cut out yet."""
+    """Events that lie side by side in a table of them, from `start` up to `stop`: nothing is copied or cut out yet.
+
+    Not frozen, though nothing changes it: each fetch makes dozens, and that would take four times as long.
+    """
 
     table: Events
     start: int

@@ -5,7 +5,7 @@ one by one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ from messages.verdict import Refusal
 DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Accepted events in the order of their records, and the refused records in theirs."""
 
     accepted: Excerpt

@@ -45,9 +45,13 @@ class Record:
     timestamp: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Slices(Sequence[bytes | None]):
-    """Byte strings that lie in one buffer, at `starts` i8[n]; a length of -1 stands for None."""
+    """Byte strings that lie in one buffer, at `starts` i8[n]; a length of -1 stands for None.
+
+    Neither this nor `RawRecords` is frozen, though nothing changes them: each fetch makes dozens, and that would take
+    four times as long.
+    """
 
     buffer: bytes
     starts: NDArray[np.int64]
@@ -72,7 +76,7 @@ class Slices(Sequence[bytes | None]):
             yield None if length < 0 else buffer[start : start + length]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RawRecords:
     """n records of one topic partition, in the order of their offsets; every member has n entries."""
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from messages.columns import EVENT, Events, Source, numbered
+from messages.columns import EVENT, Events, Excerpt, Source, gathered, numbered
 
 
 def events_of(topic: str, offsets: list[int]) -> Events:
@@ -63,3 +65,32 @@ def test_nothing_concatenated_is_empty() -> None:
 def test_more_sources_than_a_column_can_number_are_refused() -> None:
     with pytest.raises(ValueError, match="at most 65536 sources, not 65537"):
         numbered([Source("purchases", partition) for partition in range(65_537)])
+
+
+def test_an_excerpt_of_all_is_the_table_itself_and_a_part_a_view_of_it() -> None:
+    table = events_of("bills", [5, 6, 7])
+    assert Excerpt.of(table).events is table
+    part = Excerpt.of(table).slice(1, 3).slice(1, 2)
+    assert (len(part), places(part.events)) == (1, [("bills", 7)])
+    assert np.shares_memory(part.events.columns, table.columns)
+
+
+def test_nothing_gathered_is_nothing() -> None:
+    assert len(gathered([])) == 0
+
+
+@given(st.data())
+def test_gathered_events_are_those_of_all_excerpts_in_the_order_asked_for(data: st.DataObject) -> None:
+    tables = [events_of(topic, list(range(10))) for topic in ("bills", "purchases", "repayments")]
+    bounds = st.tuples(st.integers(0, 10), st.integers(0, 10)).map(sorted)
+    excerpts = [
+        Excerpt(data.draw(st.sampled_from(tables)), *data.draw(bounds)) for _ in range(data.draw(st.integers(1, 6)))
+    ]
+    naive = [place for excerpt in excerpts for place in places(excerpt.table)[excerpt.start : excerpt.stop]]
+    assert places(gathered(excerpts)) == naive
+    order = data.draw(st.permutations(range(len(naive))))
+    chosen = order[: data.draw(st.integers(0, len(naive)))]
+    found = gathered(excerpts, np.array(chosen, np.int64))
+    assert places(found) == [naive[i] for i in chosen]
+    assert list(found.users) == list(found.ids) == [f"{topic}-{offset}" for topic, offset in places(found)]
+    assert found.columns["time"].tolist() == found.offset.tolist()
