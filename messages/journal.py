@@ -94,7 +94,9 @@ def journal_message(
     topics = list(ranges)
     if len(topics) > 10:
         raise ValueError(f"an entry's order has one digit per event: {len(topics)} topics are too many")
-    digit_of_source = np.array([ord("0") + topics.index(source.topic) for source in events.sources], np.uint8)
+    digit_of_source = np.zeros(len(events.sources), np.uint8)
+    for used in np.unique(events.source).tolist():
+        digit_of_source[used] = ord("0") + topics.index(events.sources[used].topic)
     entry = _Entry(
         partition, number, clock, watermark, *versions,
         topics=[_Range(topic, epoch, begin, end) for topic, (epoch, begin, end) in ranges.items()],

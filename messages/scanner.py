@@ -17,6 +17,9 @@ from messages.verdict import LARGEST_RECORD
 from messages.vocabulary import CURRENCIES
 from messages.words import PADDING
 
+#: Sources that are remembered although they may not come again.
+MOST_SOURCES_KEPT = 1_024
+
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
@@ -34,6 +37,8 @@ class Scanner:
         self._rates = np.array([0.0, *map(money.factor, CURRENCIES)])
         self._max_ahead_ms = max_ahead_ms
         self._cache = new_cache()
+        self._numbers: dict[Source, int] = {}  # of the sources seen so far
+        self._sources: tuple[Source, ...] = ()
         self._scratch = np.zeros(MOST_TOKENS, TOKEN), np.zeros(16, np.uint64), np.zeros(len(CELLS), np.uint64)
 
     def scan(self, batches: Sequence[tuple[Source, RawRecords]]) -> Scanned:
@@ -47,7 +52,7 @@ class Scanner:
         offsets = np.concatenate([np.zeros(0, np.int64), *(records.offsets for _, records in batches)])
         arrived = np.concatenate([np.zeros(0, np.int64), *(records.timestamps for _, records in batches)])
         latest = np.where(arrived <= 0, np.iinfo(np.int64).max, arrived + self._max_ahead_ms)
-        numbers, sources = numbered([source for source, _ in batches])
+        numbers = self._numbers_of([source for source, _ in batches])
         topics = np.repeat(np.array([self._topics[source.topic] for source, _ in batches], np.uint8), sizes)
         count = len(offsets)
         rows, accepted = np.zeros(count, EVENT), np.zeros(count, np.bool_)
@@ -77,12 +82,25 @@ class Scanner:
             users=Texts(whole, users),
             ids=Texts(whole, ids),
             references=Texts(whole, references),
-            sources=sources,
+            sources=self._sources,
             source=source,
             offset=offsets,
             arrived=arrived,
         )
         return Scanned(events, accepted)
+
+    def _numbers_of(self, sources: Sequence[Source]) -> NDArray[np.uint16]:
+        """Of each its index in `self._sources`, which stays the same tuple until one comes that was not there yet.
+
+        So events of different calls are put together without a look at their sources.
+        """
+        known = self._numbers
+        if not known.keys() >= set(sources):
+            # Topics that are created anew again and again must not fill the memory.
+            kept = self._sources if len(known) < MOST_SOURCES_KEPT else ()
+            _, self._sources = numbered([*kept, *sources])
+            known = self._numbers = {source: number for number, source in enumerate(self._sources)}
+        return np.array([known[source] for source in sources], np.uint16)
 
 
 def _joined(batches: Sequence[RawRecords]) -> tuple[bytes, NDArray[np.int64]]:

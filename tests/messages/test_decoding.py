@@ -15,6 +15,7 @@ from messages.decoding import Decoder
 from messages.examples import EVENTS
 from messages.hashing import stable_hash
 from messages.money import Money
+from messages.scanner import MOST_SOURCES_KEPT
 from messages.vocabulary import CATEGORIES, Kind
 from tests.messages.payloads import TOPIC_OF, event_bytes, raw, record, source_of
 
@@ -29,7 +30,7 @@ def test_the_example_of_every_kind_is_accepted(kind: str) -> None:
     assert decoded.events.users == ["u-1042"]
     assert decoded.events.ids == [EVENTS[kind]["event_id"]]
     assert decoded.events.offset.tolist() == [41]
-    assert decoded.events.sources == (source_of(kind),)
+    assert [decoded.events.sources[number] for number in decoded.events.source] == [source_of(kind)]
 
 
 def test_a_purchase_fills_its_columns() -> None:
@@ -158,3 +159,18 @@ def test_batches_that_are_decoded_together_come_out_as_if_each_were_alone() -> N
 def test_a_topic_that_carries_no_user_events_is_an_error(topic: str) -> None:
     with pytest.raises(ValueError, match="not a topic of user events"):
         DECODER.decode(Source(topic, 0), raw([]))
+
+
+def test_events_of_different_calls_have_one_numbering_of_sources_until_too_many_came() -> None:
+    decoder = Decoder(Money("CNY"))
+    records = raw([record(event_bytes("login"))])
+
+    def sources(*epochs: str) -> tuple[Source, ...]:
+        decoded = [decoder.decode(Source("behaviours", 0, epoch), records) for epoch in epochs]
+        assert [part.events.sources[int(part.events.source[0])].epoch for part in decoded] == list(epochs)
+        return decoded[-1].events.sources
+
+    first = sources("a", "b")
+    assert sources("a") is first
+    assert len(sources(*map(str, range(MOST_SOURCES_KEPT - 2)))) == MOST_SOURCES_KEPT
+    assert sources("one too many") == (Source("behaviours", 0, "one too many"),)
