@@ -39,7 +39,7 @@ from benchmarks.servers import servers
 FIRST_WARM_UP_SECONDS, WARM_UP_SECONDS = 40.0, 10.0
 #: The rate while the broker warms up before the capacity is measured, and the one that is too much; and the seconds of
 #: it that count, after those in which a backlog comes together.
-WARM_UP_RATE, TOO_MUCH, BACKLOG_SECONDS, TOO_MUCH_SECONDS = 15_000.0, 160_000.0, 3.0, 9.0
+WARM_UP_RATE, TOO_MUCH, BACKLOG_SECONDS, TOO_MUCH_SECONDS = 15_000.0, 260_000.0, 3.0, 9.0
 #: Seconds per event that making the load takes, at most, before it begins.
 MAKING_SECONDS = 25e-6
 #: What came later than this after the end of the load is not waited for.

@@ -56,6 +56,7 @@ class RedisNode:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
         options += ["--appendonly", "yes" if append else "no", "--appendfsync", "everysec"]
         options += ["--auto-aof-rewrite-min-size", self._rewrite_beyond]
+        options += ["--rdbcompression", "no"]
         options += ["--aof-load-truncated", "yes", "--maxmemory-policy", "noeviction"]
         options += ["--cluster-enabled", "yes"] if self._cluster else []
         self._process = child_process(["redis-server", *options], self.directory / "redis.log")
