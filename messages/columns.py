@@ -125,14 +125,22 @@ class Events:
             return Events.empty()
         if len(parts) == 1:
             return parts[0]
-        sources, renumbered = _one_numbering(parts)
+        sources, renumbered = parts[0].sources, [part.source for part in parts]
+        if any(part.sources is not sources for part in parts):
+            numbers, sources = numbered([source for part in parts for source in part.sources])
+            ends = np.cumsum([len(part.sources) for part in parts]).tolist()
+            renumbered = [
+                numbers[end - len(part.sources) : end][part.source]
+                for part, end in zip(parts, ends, strict=True)
+                if len(part)
+            ]
         return Events(
             columns=_joined([part.columns for part in parts]),
             users=Texts.concatenate([Texts.of(part.users) for part in parts]),
             ids=Texts.concatenate([Texts.of(part.ids) for part in parts]),
             references=Texts.concatenate([Texts.of(part.references) for part in parts]),
             sources=sources,
-            source=np.concatenate(renumbered),
+            source=np.concatenate([np.zeros(0, np.uint16), *renumbered]),
             offset=np.concatenate([part.offset for part in parts]),
             arrived=np.concatenate([part.arrived for part in parts]),
         )
@@ -171,8 +179,8 @@ class Excerpt:
 def gathered(excerpts: Sequence[Excerpt], order: NDArray[np.integer] | None = None) -> Events:
     """The events of `excerpts`, one after the other, or in an `order` (integer [n]) of these.
 
-    Each event is copied once where all are of one table, as what comes with one fetch is. Raises ValueError where there
-    are more than 65,536 sources.
+    Each event is copied once where all are of one table, as what comes with one fetch is; of several, what is taken of
+    each is joined. Raises ValueError where there are more than 65,536 sources.
     """
     if len(excerpts) == 1 and order is None:
         return excerpts[0].events
@@ -182,47 +190,12 @@ def gathered(excerpts: Sequence[Excerpt], order: NDArray[np.integer] | None = No
     tables = {id(excerpt.table): excerpt.table for excerpt in excerpts}
     if len(tables) == 1:
         return excerpts[0].table.take(rows if order is None else rows.take(order))
-    numbers = {table: number for number, table in enumerate(tables)}
-    whose = np.repeat([numbers[id(excerpt.table)] for excerpt in excerpts], [len(excerpt) for excerpt in excerpts])
+    whose = np.repeat([id(excerpt.table) for excerpt in excerpts], [len(excerpt) for excerpt in excerpts])
     if order is not None:
         rows, whose = rows.take(order), whose.take(order)
-    return _merged(list(tables.values()), [np.flatnonzero(whose == number) for number in numbers.values()], rows)
-
-
-def _merged(tables: Sequence[Events], places: Sequence[NDArray[np.integer]], rows: NDArray[np.integer]) -> Events:
-    """One event for each of `rows`: those at `places[k]` are rows of table k."""
-    chosen = [rows.take(at) for at in places]
-    sources, renumbered = _one_numbering(tables)
-    layout, count = tables[0].columns.dtype, len(rows)
-    columns, source = np.empty(count, f"V{layout.itemsize}"), np.empty(count, np.uint16)
-    offset, arrived = np.empty((2, count), np.int64)
-    for table, numbers, at, some in zip(tables, renumbered, places, chosen, strict=True):
-        columns[at] = table.columns.view(columns.dtype).take(some)
-        source[at], offset[at], arrived[at] = numbers.take(some), table.offset.take(some), table.arrived.take(some)
-    return Events(
-        columns=columns.view(layout),
-        users=Texts.merged([Texts.of(table.users) for table in tables], places, chosen),
-        ids=Texts.merged([Texts.of(table.ids) for table in tables], places, chosen),
-        references=Texts.merged([Texts.of(table.references) for table in tables], places, chosen),
-        sources=sources,
-        source=source,
-        offset=offset,
-        arrived=arrived,
-    )
-
-
-def _one_numbering(parts: Sequence[Events]) -> tuple[tuple[Source, ...], list[NDArray[np.uint16]]]:
-    """The sources of all `parts`, equal ones once, and for each part its events' numbers among these."""
-    sources = parts[0].sources
-    if all(part.sources is sources for part in parts):
-        return sources, [part.source for part in parts]
-    numbers, sources = numbered([source for part in parts for source in part.sources])
-    ends = np.cumsum([len(part.sources) for part in parts]).tolist()
-    starts = [0, *ends[:-1]]
-    return sources, [
-        numbers[start:end][part.source] if len(part) else part.source
-        for part, start, end in zip(parts, starts, ends, strict=True)
-    ]
+    places = [np.flatnonzero(whose == table) for table in tables]
+    parts = [table.take(rows.take(at)) for table, at in zip(tables.values(), places, strict=True)]
+    return Events.concatenate(parts).take(np.concatenate(places).argsort())  # back to where each belongs
 
 
 def numbered(sources: Sequence[Source]) -> tuple[NDArray[np.uint16], tuple[Source, ...]]:

@@ -106,16 +106,11 @@ class Kernel(Joint):
 
         return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.parameters))(address_of(self))
 
-    @cached_property
-    def _arrays(self) -> tuple[Rows | None, ...]:
-        """What each parameter wants of an array, None for one that takes an integer."""
-        return tuple(parameter if isinstance(parameter, Rows) else None for parameter in self.parameters)
-
     def __call__(self, *arguments: Any) -> int | None:
         """Raises TypeError or ValueError where an argument is not as declared; may have to wait for a compiler."""
         words = []
-        for rows, argument in zip(self._arrays, arguments, strict=True):
-            if rows is None:
+        for rows, argument in zip(self.parameters, arguments, strict=True):
+            if not isinstance(rows, Rows):
                 words.append(int(argument))
                 continue
             # Written out, because a round has hundreds of arguments; `check` says what is wrong.

@@ -97,7 +97,7 @@ class Scanner:
         known = self._numbers
         if not known.keys() >= set(sources):
             # Topics that are created anew again and again must not fill the memory.
-            kept = self._sources if len(known) < MOST_SOURCES_KEPT else ()
+            kept = self._sources if len(known) + len(sources) <= MOST_SOURCES_KEPT else ()
             _, self._sources = numbered([*kept, *sources])
             known = self._numbers = {source: number for number, source in enumerate(self._sources)}
         return np.array([known[source] for source in sources], np.uint16)

@@ -54,19 +54,6 @@ class Texts(Sequence[str]):
             buffers += part._buffers
         return Texts(tuple(buffers), np.concatenate(places))
 
-    @staticmethod
-    def merged(
-        parts: Sequence["Texts"], places: Sequence[NDArray[np.integer]], chosen: Sequence[NDArray[np.integer]]
-    ) -> "Texts":
-        """Those texts of `parts[k]` that `chosen[k]` says, at `places[k]`; every place is named once."""
-        if sum(len(part._buffers) for part in parts) > _MOST_BUFFERS:
-            parts = [Texts.of(part.tolist()) for part in parts]
-        buffers, found = list[bytes](), np.empty(sum(map(len, places)), np.uint64)
-        for part, at, some in zip(parts, places, chosen, strict=True):
-            found[at] = part._places.take(some) + np.uint64(len(buffers) << _BUFFER)
-            buffers += part._buffers
-        return Texts(tuple(buffers), found)
-
     def take(self, indices: NDArray[np.integer]) -> "Texts":
         """The texts at `indices` (integer [k]), in that order."""
         return Texts(self._buffers, self._places.take(indices))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messages.columns import EVENT, Events, Excerpt, Source, gathered, numbered
@@ -79,6 +79,7 @@ def test_nothing_gathered_is_nothing() -> None:
     assert len(gathered([])) == 0
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_gathered_events_are_those_of_all_excerpts_in_the_order_asked_for(data: st.DataObject) -> None:
     tables = [events_of(topic, list(range(10))) for topic in ("bills", "purchases", "repayments")]
